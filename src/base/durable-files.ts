@@ -1,0 +1,122 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, rename, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+/** Mode of every file this server makes (README table C). */
+export const FILE_MODE = 0o640;
+/** Mode of every directory this server makes (README table C). */
+export const DIRECTORY_MODE = 0o750;
+
+/** Syncs waiting for the next turn of a directory; see {@link syncDirectory}. */
+interface DirectorySync {
+    running: Promise<void>;
+    next: Promise<void> | undefined;
+}
+
+const directorySyncs = new Map<string, DirectorySync>();
+
+async function syncNow(path: string): Promise<void> {
+    const handle = await open(path, 'r');
+    try {
+        await handle.sync();
+    } finally {
+        await handle.close();
+    }
+}
+
+/**
+ * Puts the entries of a directory on stable storage. Callers that come while a sync is running
+ * share the one that starts after it, so each caller's earlier changes are covered (backends W1).
+ */
+export async function syncDirectory(path: string): Promise<void> {
+    const current = directorySyncs.get(path);
+    if (current === undefined) {
+        const state: DirectorySync = { running: syncNow(path), next: undefined };
+        directorySyncs.set(path, state);
+        try {
+            await state.running;
+        } finally {
+            if (state.next === undefined) {
+                directorySyncs.delete(path);
+            }
+        }
+        return;
+    }
+    current.next ??= current.running
+        .catch(() => undefined)
+        .then(async () => {
+            current.running = syncNow(path);
+            current.next = undefined;
+            try {
+                await current.running;
+            } finally {
+                if (current.next === undefined) {
+                    directorySyncs.delete(path);
+                }
+            }
+        });
+    await current.next;
+}
+
+/** Makes a directory and its parents, and syncs each parent that gained an entry. */
+export async function makeDirectory(path: string): Promise<void> {
+    const first = await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
+    if (first === undefined) {
+        return;
+    }
+    for (let made = path; made.length >= first.length; made = dirname(made)) {
+        await syncDirectory(dirname(made));
+    }
+}
+
+/** Name of a temporary sibling of `path`, never ending in `.raw` (operations 5.4). */
+export function temporarySibling(path: string): string {
+    return join(dirname(path), `${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
+}
+
+/** Removes a file; one that is not there counts as removed. */
+export async function removeIfPresent(path: string): Promise<void> {
+    try {
+        await unlink(path);
+    } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+            throw error;
+        }
+    }
+}
+
+/** Writes `data` to a new file at `path` and syncs it; the directory entry is not synced. */
+export async function writeSynced(path: string, data: string | Uint8Array): Promise<void> {
+    const handle = await open(path, 'wx', FILE_MODE);
+    try {
+        await handle.writeFile(data);
+        await handle.sync();
+    } finally {
+        await handle.close();
+    }
+}
+
+/**
+ * Replaces `path` as one step: temporary file, sync, rename, sync of the directory (backends W1).
+ * When it returns the new content survives a power loss; when it throws the old content is intact
+ * and the temporary file is gone.
+ *
+ * @throws the file system's error
+ */
+export async function writeFileDurably(path: string, data: string | Uint8Array): Promise<void> {
+    const temporary = temporarySibling(path);
+    try {
+        await writeSynced(temporary, data);
+        await rename(temporary, path);
+    } catch (error) {
+        await removeIfPresent(temporary).catch(() => undefined);
+        throw error;
+    }
+    await syncDirectory(dirname(path));
+}
+
+/** Removes `path` and syncs its directory; a file that is not there counts as removed. */
+export async function removeDurably(path: string): Promise<void> {
+    await removeIfPresent(path);
+    await syncDirectory(dirname(path));
+}

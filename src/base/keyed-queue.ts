@@ -1,0 +1,40 @@
+/**
+ * Runs tasks of the same key one after another, in the order they came, and tasks of different
+ * keys at the same time (backends W3). The number of waiting tasks is bounded by the requests in
+ * flight; an idle key takes no memory.
+ */
+export class KeyedQueue {
+    readonly #tails = new Map<string, Promise<unknown>>();
+
+    /**
+     * Runs `task` when all earlier tasks of `key` have ended, whether they failed or not.
+     *
+     * @throws whatever `task` throws
+     */
+    async run<T>(key: string, task: () => Promise<T>): Promise<T> {
+        const previous = this.#tails.get(key) ?? Promise.resolve();
+        const turn = previous.then(task, task);
+        const tail = turn.then(
+            () => undefined,
+            () => undefined,
+        );
+        this.#tails.set(key, tail);
+        try {
+            return await turn;
+        } finally {
+            if (this.#tails.get(key) === tail) {
+                this.#tails.delete(key);
+            }
+        }
+    }
+
+    /** How many keys have a task running or waiting. */
+    get size(): number {
+        return this.#tails.size;
+    }
+
+    /** Resolves when every task known at this moment has ended. */
+    async idle(): Promise<void> {
+        await Promise.all(this.#tails.values());
+    }
+}

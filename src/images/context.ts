@@ -1,0 +1,39 @@
+import type Logger from 'bunyan';
+import type { Archive } from '../archive/archive.js';
+import type { Clock } from '../base/clock.js';
+import type { ConfigSource } from '../base/config-types.js';
+import type { StorageType } from '../base/constants.js';
+import type { KeyedQueue } from '../base/keyed-queue.js';
+import type { Database } from '../database/database.js';
+import type { DeleteJournal } from '../storage/delete-journal.js';
+import type { Storage } from '../storage/storage.js';
+
+/** What every use-case needs of the server. */
+export interface ImageServices {
+    readonly config: ConfigSource;
+    readonly database: Database;
+    /** Storages that are set up; `local` always is (backends 9). */
+    readonly storages: ReadonlyMap<StorageType, Storage>;
+    readonly archive: Archive;
+    readonly journal: DeleteJournal;
+    /** One task at a time for each image uuid: every change of a record and its files runs in here. */
+    readonly imageQueue: KeyedQueue;
+    readonly clock: Clock;
+}
+
+/** Who calls and how, as far as use-cases need it. */
+export interface RequestContext {
+    readonly requestId: string;
+    readonly log: Logger;
+    /** Aborted when the client has gone or the server gives up waiting. */
+    readonly signal: AbortSignal;
+    /** The `account` parameter, a UUID; absent: an operator call. */
+    readonly account?: string;
+    /** The authenticated user; absent: anonymous (also with `authType: none`). */
+    readonly user?: string;
+    /** The selected channel; absent: no channel restriction (http-api 1.12, CHAN). */
+    readonly channel?: string;
+    /** Whether the answer has the version 2 form (http-api 1.9). */
+    readonly version2: boolean;
+    readonly userAgent: string;
+}

@@ -1,0 +1,27 @@
+import type { StoredFileName } from './storage.js';
+
+/** A file that is to go. */
+export interface PendingDelete {
+    readonly stor: string;
+    readonly name: StoredFileName | string;
+}
+
+/** A journal entry that is on stable storage. */
+export interface JournalEntry {
+    /** The change the entry was for did not happen: drop the entry, keep the files. */
+    cancel(): Promise<void>;
+    /** The change is durable: delete what no current record names, then drop the entry. Never rejects. */
+    finish(): Promise<void>;
+}
+
+/** Remembers files to delete across a crash (backends W5). */
+export interface DeleteJournal {
+    /**
+     * Notes files of an image before its record changes.
+     *
+     * @param notBefore leave the entry alone until then, milliseconds since the epoch
+     */
+    note(uuid: string, files: readonly PendingDelete[], notBefore?: number): Promise<JournalEntry>;
+    /** Retries every entry that is due; resolves to the number left. */
+    pass(): Promise<number>;
+}
