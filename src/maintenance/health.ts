@@ -1,0 +1,140 @@
+import type { Clock } from '../base/clock.js';
+
+/** How bad it is when a check fails: `down` when reads need it, else `degraded` (operations 1.6). */
+export type HealthImpact = 'down' | 'degraded';
+
+/** Result of one check as `/health` shows it. */
+export interface CheckResult {
+    readonly ok: boolean;
+    /** ISO date since when the check has had this result. */
+    readonly since: string;
+    readonly latencyMs: number;
+    readonly error?: string;
+    readonly [fact: string]: unknown;
+}
+
+/** The health document (operations 1.6). */
+export interface HealthReport {
+    readonly status: 'ok' | 'degraded' | 'down';
+    readonly checks: Readonly<Record<string, CheckResult>>;
+}
+
+/** Thrown by a check to say that a failure is worse or less bad than usual. */
+export class HealthProblem extends Error {
+    constructor(
+        message: string,
+        readonly impact: HealthImpact,
+        readonly facts: Readonly<Record<string, unknown>> = {},
+    ) {
+        super(message);
+        this.name = 'HealthProblem';
+    }
+}
+
+/** A check of one dependency. */
+export interface HealthCheck {
+    readonly name: string;
+    readonly impact: HealthImpact;
+    /** Resolves to facts worth showing; rejects when the dependency is not well. */
+    run(): Promise<Readonly<Record<string, unknown>>>;
+}
+
+const CHECK_LIMIT_MS = 3000;
+const CACHE_MS = 10_000;
+/** Free space below these shares is degraded, then down (operations 1.6). */
+const LOW_SHARE = 0.1;
+const CRITICAL_SHARE = 0.01;
+
+/**
+ * Judges free space or inodes.
+ *
+ * @throws HealthProblem below 10 % (degraded) or 1 % (down)
+ */
+export function judgeFree(what: string, free: number | undefined, total: number | undefined): void {
+    if (free === undefined || total === undefined || total === 0) {
+        return;
+    }
+    const share = free / total;
+    if (share < LOW_SHARE) {
+        throw new HealthProblem(
+            `only ${(share * 100).toFixed(1)} % of ${what} free`,
+            share < CRITICAL_SHARE ? 'down' : 'degraded',
+        );
+    }
+}
+
+async function withLimit<T>(work: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<never>((_resolve, reject) => {
+        timer = setTimeout(() => reject(new Error(`no answer within ${CHECK_LIMIT_MS} ms`)), CHECK_LIMIT_MS);
+        timer.unref();
+    });
+    try {
+        return await Promise.race([work, limit]);
+    } finally {
+        clearTimeout(timer);
+    }
+}
+
+interface Judged {
+    readonly result: CheckResult;
+    readonly impact: HealthImpact | undefined;
+}
+
+/** Runs the checks of all dependencies and keeps their results for 10 s (operations 1.6). */
+export class HealthMonitor {
+    readonly #checks: readonly HealthCheck[];
+    readonly #clock: Clock;
+    readonly #previous = new Map<string, CheckResult>();
+    #report: Promise<HealthReport> | undefined;
+    #takenAt = 0;
+
+    constructor(checks: readonly HealthCheck[], clock: Clock) {
+        this.#checks = checks;
+        this.#clock = clock;
+    }
+
+    /** The report, at most 10 s old; callers at the same time share one run. */
+    report(): Promise<HealthReport> {
+        const now = this.#clock.now();
+        if (this.#report === undefined || now - this.#takenAt > CACHE_MS) {
+            this.#takenAt = now;
+            this.#report = this.#run();
+        }
+        return this.#report;
+    }
+
+    async #run(): Promise<HealthReport> {
+        const judged = await Promise.all(
+            this.#checks.map(async (check) => [check.name, await this.#judge(check)] as const),
+        );
+        const impacts = judged.map(([, { impact }]) => impact);
+        return {
+            status: impacts.includes('down') ? 'down' : impacts.includes('degraded') ? 'degraded' : 'ok',
+            checks: Object.fromEntries(judged.map(([name, { result }]) => [name, result])),
+        };
+    }
+
+    async #judge(check: HealthCheck): Promise<Judged> {
+        const started = this.#clock.now();
+        try {
+            const facts = await withLimit(check.run());
+            return { result: this.#note(check.name, started, true, facts), impact: undefined };
+        } catch (error) {
+            const problem = error instanceof HealthProblem ? error : undefined;
+            const message = error instanceof Error ? error.message : String(error);
+            return {
+                result: this.#note(check.name, started, false, { error: message, ...problem?.facts }),
+                impact: problem?.impact ?? check.impact,
+            };
+        }
+    }
+
+    #note(name: string, started: number, ok: boolean, facts: Readonly<Record<string, unknown>>): CheckResult {
+        const previous = this.#previous.get(name);
+        const since = previous?.ok === ok ? previous.since : new Date(started).toISOString();
+        const result: CheckResult = { ok, since, latencyMs: this.#clock.now() - started, ...facts };
+        this.#previous.set(name, result);
+        return result;
+    }
+}
