@@ -19,6 +19,18 @@ export interface ImageServices {
     /** One task at a time for each image uuid: every change of a record and its files runs in here. */
     readonly imageQueue: KeyedQueue;
     readonly clock: Clock;
+    /** Who may own images; absent: owners are not checked (only mode `dc` has accounts). */
+    readonly accounts?: AccountDirectory;
+}
+
+/** The user database, as far as use-cases ask it. */
+export interface AccountDirectory {
+    /**
+     * Tells whether an account exists.
+     *
+     * @throws 503 `ServiceUnavailableError` when the user database cannot be reached
+     */
+    exists(uuid: string): Promise<boolean>;
 }
 
 /** Who calls and how, as far as use-cases need it. */
@@ -29,6 +41,8 @@ export interface RequestContext {
     readonly signal: AbortSignal;
     /** The `account` parameter, a UUID; absent: an operator call. */
     readonly account?: string;
+    /** Whether the `account` parameter occurs at all, even empty; default: `account` is set (http-api 3.15 #4). */
+    readonly accountGiven?: boolean;
     /** The authenticated user; absent: anonymous (also with `authType: none`). */
     readonly user?: string;
     /** The selected channel; absent: no channel restriction (http-api 1.12, CHAN). */
