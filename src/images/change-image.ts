@@ -1,0 +1,87 @@
+import type { StoredImage } from '../database/database.js';
+import type { RawImage } from '../manifest/types.js';
+import { validateRaw } from '../manifest/validate.js';
+import type { ImageServices, RequestContext } from './context.js';
+import { requireAccess, requireOwner } from './load.js';
+import { manifestRules } from './rules.js';
+
+/** A record on its way to be stored: not yet validated, not yet frozen. */
+export type Draft = Readonly<Record<string, unknown>>;
+
+/**
+ * A change of a record: from the present record to the new one, `undefined` to leave it. It may run
+ * more than once, each time with a newer record, and may throw to refuse.
+ */
+export type ImageChange = (raw: RawImage) => Draft | undefined | Promise<Draft | undefined>;
+
+/** Throws 412 when a condition of the request does not hold for a record (http-api 1.7). */
+export type Precondition = (raw: RawImage) => void;
+
+const BOOLEANS = ['public', 'disabled', 'activated', 'generate_passwords'] as const;
+
+/** A record without some of its keys. */
+export function withoutKeys(raw: RawImage, ...keys: readonly (keyof RawImage)[]): Draft {
+    return Object.fromEntries(
+        Object.entries(raw).filter(([key]) => !(keys as readonly string[]).includes(key)),
+    );
+}
+
+/**
+ * Validates a draft as leniently as a record that is read, since oddities that were stored before
+ * must not stop a change of something else; what the caller sent has been checked strictly by then.
+ * Booleans kept as text become booleans (backends F4).
+ */
+function toRecord(services: ImageServices, draft: Draft): RawImage {
+    const booleans = BOOLEANS.filter((key) => draft[key] === 'true' || draft[key] === 'false');
+    const converted = Object.fromEntries(booleans.map((key) => [key, draft[key] === 'true']));
+    return validateRaw({ ...draft, ...converted }, manifestRules(services.config.current), 'lenient');
+}
+
+/**
+ * Changes a record and its archived manifest, archive first (backends 10). Only for tasks that run
+ * in the image's queue already; all others use {@link changeImage}.
+ *
+ * @param options.archive false: leave the archive alone (AdminChangeImageStor)
+ * @throws what `change` throws, 404, 500, 503
+ */
+export async function storeChange(
+    services: ImageServices,
+    uuid: string,
+    change: ImageChange,
+    options: { readonly archive: boolean } = { archive: true },
+): Promise<StoredImage> {
+    return services.database.update(uuid, async (raw) => {
+        const draft = await change(raw);
+        if (draft === undefined) {
+            return undefined;
+        }
+        const next = toRecord(services, draft);
+        if (options.archive) {
+            await services.archive.write(next);
+        }
+        return next;
+    });
+}
+
+/**
+ * Changes an image for a caller: access, ownership and the request's conditions are judged on the
+ * very record that is changed, each time it is read (backends W3).
+ *
+ * @throws 404, 412, 422 `NotImageOwner`, what `change` throws, 500, 503
+ */
+export async function changeImage(
+    services: ImageServices,
+    context: RequestContext,
+    uuid: string,
+    change: ImageChange,
+    precondition?: Precondition,
+): Promise<StoredImage> {
+    return services.imageQueue.run(uuid, () =>
+        storeChange(services, uuid, (raw) => {
+            requireAccess(context, raw);
+            requireOwner(context, raw);
+            precondition?.(raw);
+            return change(raw);
+        }),
+    );
+}

@@ -1,0 +1,68 @@
+import { invalidParameter, notAUuid, validationFailed } from '../base/errors.js';
+import { isUuid } from '../base/uuid.js';
+import type { StoredImage } from '../database/database.js';
+import { buildImage } from '../manifest/build.js';
+import type { JsonObject, JsonValue } from '../manifest/types.js';
+import type { ImageServices, RequestContext } from './context.js';
+import { requireObject } from './object-rule.js';
+import { requireKnownOwner } from './owner-check.js';
+import { manifestRules } from './rules.js';
+import { findOrigin, storeNewImage } from './store-new-image.js';
+
+/** Puts a new image in the selected channel; channels a client sends are dropped (http-api 1.16). */
+export function inSelectedChannel(
+    services: ImageServices,
+    context: RequestContext,
+    data: JsonObject,
+): JsonObject {
+    const kept = Object.fromEntries(Object.entries(data).filter(([key]) => key !== 'channels'));
+    const hasChannels = services.config.current.channels !== undefined && context.channel !== undefined;
+    return hasChannels ? { ...kept, channels: [context.channel] } : kept;
+}
+
+/** The body with the calling account as owner (http-api 3.3 #2, #3). @throws 422 `InvalidParameter` */
+function ownedByAccount(body: JsonObject, account: string | undefined): JsonObject {
+    if (account === undefined) {
+        return body;
+    }
+    if (!isUuid(account)) {
+        throw notAUuid('account', account);
+    }
+    if (Boolean(body['owner']) && body['owner'] !== account) {
+        const given = String(body['owner']);
+        throw invalidParameter(
+            `invalid owner: given owner, "${given}", does not match account, "${account}"`,
+            [{ field: 'owner', code: 'Invalid' }],
+        );
+    }
+    return { ...body, owner: account };
+}
+
+/**
+ * CreateImage: a new, unactivated image without files under a fresh uuid (http-api 3.3).
+ *
+ * @param body `undefined`: absent
+ * @throws 422, 500, 503; see the table in http-api 3.3
+ */
+export async function createImage(
+    services: ImageServices,
+    context: RequestContext,
+    body: JsonValue | undefined,
+): Promise<StoredImage> {
+    const owned = ownedByAccount(requireObject(body), context.account);
+    if (Object.hasOwn(owned, 'state')) {
+        throw validationFailed('invalid image data: "state"', [
+            { field: 'state', code: 'NotAllowed', message: 'Parameter cannot be set' },
+        ]);
+    }
+    const data = Object.hasOwn(owned, 'v') ? owned : { ...owned, v: 2 };
+    await requireKnownOwner(services, data['owner']);
+    await findOrigin(services, context, data['origin']);
+    const config = services.config.current;
+    const raw = buildImage('create', inSelectedChannel(services, context, data), {
+        rules: manifestRules(config),
+        lifespanDays: config.placeholderImageLifespanDays,
+        now: services.clock.now(),
+    });
+    return storeNewImage(services, context, raw);
+}

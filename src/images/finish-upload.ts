@@ -1,0 +1,171 @@
+import { createHash } from 'node:crypto';
+import { pipeline } from 'node:stream/promises';
+import type { StoredImage } from '../database/database.js';
+import type { RawImage } from '../manifest/types.js';
+import type { Storage, StoredFileName } from '../storage/storage.js';
+import { type Draft, storeChange } from './change-image.js';
+import type { ImageServices, RequestContext } from './context.js';
+import { failsAs, savesAs } from './failures.js';
+import { requireStorage, storageNameOf } from './image-files.js';
+import { type Cleanup, withCleanup } from './image-task.js';
+import { loadOwnImage } from './load.js';
+import type { Upload } from './receive-upload.js';
+import type { UploadKind } from './upload-kinds.js';
+
+/** What a record says of bytes in a storage. */
+interface BytesEntry {
+    readonly sha1: string;
+    readonly size: number;
+    readonly stor?: string;
+}
+
+/** The place in a record that an upload fills. */
+export interface UploadSlot {
+    /** Refuses an image that changed while the bytes came in. */
+    check(raw: RawImage): void;
+    /** What is in the place now. */
+    current(raw: RawImage): BytesEntry | undefined;
+    /** The record with the place empty. */
+    emptied(raw: RawImage): Draft;
+    /** The record with the upload in the place. @param before the record before anything was changed */
+    filled(raw: RawImage, before: RawImage): Draft;
+}
+
+/** Whether a storage has exactly the bytes an entry describes. */
+async function holds(
+    storage: Storage,
+    uuid: string,
+    name: StoredFileName,
+    entry: BytesEntry,
+): Promise<boolean> {
+    const opened = await storage.open(uuid, name);
+    if (opened === undefined) {
+        return false;
+    }
+    const hash = createHash('sha1');
+    await pipeline(opened.stream, hash);
+    return opened.size === entry.size && hash.digest('hex') === entry.sha1;
+}
+
+/** The work behind the temporary name of one upload; runs in the image's queue. */
+class UploadFinish {
+    readonly #services: ImageServices;
+    readonly #context: RequestContext;
+    readonly #kind: UploadKind;
+    readonly #upload: Upload;
+    readonly #slot: UploadSlot;
+    readonly #cleanup: Cleanup;
+    readonly #before: RawImage;
+
+    constructor(
+        services: ImageServices,
+        context: RequestContext,
+        job: { readonly kind: UploadKind; readonly upload: Upload; readonly slot: UploadSlot },
+        cleanup: Cleanup,
+        before: RawImage,
+    ) {
+        this.#services = services;
+        this.#context = context;
+        this.#kind = job.kind;
+        this.#upload = job.upload;
+        this.#slot = job.slot;
+        this.#cleanup = cleanup;
+        this.#before = before;
+    }
+
+    async run(): Promise<StoredImage> {
+        this.#slot.check(this.#before);
+        const previous = this.#slot.current(this.#before);
+        const replacesBytes = previous !== undefined && storageNameOf(previous) === this.#upload.storage;
+        if (previous !== undefined && !replacesBytes) {
+            await this.#noteDelete(storageNameOf(previous)).catch(savesAs(this.#kind.saveFailure));
+        }
+        if (replacesBytes) {
+            await this.#save((raw) => this.#slot.emptied(raw));
+        }
+        try {
+            await this.#upload.writer.commit();
+        } catch (error) {
+            if (replacesBytes) {
+                await this.#putBack(previous);
+            }
+            await this.#discard();
+            return failsAs(this.#kind.receiveFailure)(error);
+        }
+        try {
+            return await this.#save((raw) => this.#slot.filled(raw, this.#before));
+        } catch (error) {
+            await this.#discard();
+            throw error;
+        }
+    }
+
+    async #save(change: (raw: RawImage) => Draft): Promise<StoredImage> {
+        const { uuid } = this.#before;
+        return storeChange(this.#services, uuid, (raw) => {
+            this.#slot.check(raw);
+            return change(raw);
+        }).catch(savesAs(this.#kind.saveFailure));
+    }
+
+    async #noteDelete(stor: string): Promise<void> {
+        const { uuid } = this.#before;
+        this.#cleanup.add(await this.#services.journal.note(uuid, [{ stor, name: this.#kind.name }]));
+    }
+
+    /** If the new bytes did not become visible, the old ones are in place: the record names them again. */
+    async #putBack(previous: BytesEntry): Promise<void> {
+        const { uuid } = this.#before;
+        const storage = requireStorage(this.#services, this.#upload.storage);
+        try {
+            if (await holds(storage, uuid, this.#kind.name, previous)) {
+                await this.#save(() => ({ ...this.#before }));
+            }
+        } catch (error) {
+            this.#context.log.error(
+                { err: error, uuid },
+                'could not put back the previous %s',
+                this.#kind.subject,
+            );
+        }
+    }
+
+    /** What is in place goes, unless the record names it after all. */
+    async #discard(): Promise<void> {
+        try {
+            await this.#noteDelete(this.#upload.storage);
+        } catch (error) {
+            const { uuid } = this.#before;
+            this.#context.log.warn(
+                { err: error, uuid },
+                'stored %s is left without a record',
+                this.#kind.subject,
+            );
+        }
+    }
+}
+
+/**
+ * Makes an upload visible: the final name first, the record second, both in the image's queue, so
+ * that the record always describes the bytes in place (backends W3, crash points for AddImageFile).
+ * An entry whose bytes are about to be replaced is taken out of the record before. On failure the
+ * upload is gone, and the previous bytes and record stay unless they were replaced already.
+ *
+ * @throws 404 when the image vanished meanwhile, what the slot's check throws, 500, 503
+ */
+export async function finishUpload(
+    services: ImageServices,
+    context: RequestContext,
+    uuid: string,
+    job: { readonly kind: UploadKind; readonly upload: Upload; readonly slot: UploadSlot },
+): Promise<StoredImage> {
+    try {
+        return await withCleanup(services, [uuid], async (cleanup) => {
+            const { raw } = await loadOwnImage(services, context, uuid);
+            return new UploadFinish(services, context, job, cleanup, raw).run();
+        });
+    } catch (error) {
+        await job.upload.writer.abort();
+        throw error;
+    }
+}

@@ -1,0 +1,73 @@
+import type { Filter } from '../database/query.js';
+import type { ListInput, ListState } from './list-input.js';
+
+/** Filter S of http-api 3.1: what a state means in terms of activated and disabled. */
+const STATE_FILTERS: Readonly<Record<ListState, Filter>> = {
+    active: { activated: true, disabled: false },
+    disabled: { activated: true, disabled: true },
+    unactivated: { activated: false },
+    all: {},
+    creating: { state: 'creating' },
+    failed: { state: 'failed' },
+};
+
+/** Parameters that match nothing when they are given without a value. */
+const TEXT_PARAMETERS = ['owner', 'name', 'version', 'os', 'type'] as const;
+
+/** What is asked for, apart from the page. */
+export interface ListCondition {
+    readonly input: ListInput;
+    readonly state: ListState;
+    readonly isPublic: boolean | undefined;
+    readonly account: string | undefined;
+    readonly channel: string | undefined;
+}
+
+/** S and F of http-api 3.1: all filters except the owner. */
+function commonFilter(condition: ListCondition): Filter {
+    const { input, isPublic, channel } = condition;
+    const { name, version, os, type, tags, billingTags } = input;
+    return {
+        ...STATE_FILTERS[condition.state],
+        ...(name === undefined ? {} : { name }),
+        ...(version === undefined ? {} : { version }),
+        ...(os === undefined ? {} : { os }),
+        ...(type === undefined ? {} : { type }),
+        ...(isPublic === undefined ? {} : { public: isPublic }),
+        ...(tags.length === 0 ? {} : { tags: tags.map(([key, value]) => `${key}=${value}`) }),
+        ...(billingTags.length === 0 ? {} : { billing_tags: billingTags }),
+        ...(channel === undefined ? {} : { channels: [channel] }),
+    };
+}
+
+/** What an account sees of others' images: the public ones, and those shared with it. */
+function sharedWith(account: string, condition: ListCondition, common: Filter): readonly Filter[] {
+    if (condition.state === 'disabled' || condition.state === 'unactivated') {
+        return [];
+    }
+    const { isPublic } = condition;
+    return [
+        ...(isPublic === false ? [] : [{ ...common, activated: true, public: true }]),
+        ...(isPublic === true ? [] : [{ ...common, activated: true, public: false, acl: [account] }]),
+    ];
+}
+
+/**
+ * The filters whose union ListImages answers with, by the table of http-api 3.1; none when nothing
+ * can match.
+ */
+export function listFilters(condition: ListCondition): readonly Filter[] {
+    const { input, account } = condition;
+    if (TEXT_PARAMETERS.some((name) => input[name] === '')) {
+        return [];
+    }
+    const common = commonFilter(condition);
+    const { owner } = input;
+    if (account === undefined) {
+        return [owner === undefined ? common : { ...common, owner }];
+    }
+    if (owner === undefined) {
+        return [{ ...common, owner: account }, ...sharedWith(account, condition, common)];
+    }
+    return owner === account ? [{ ...common, owner }] : sharedWith(account, condition, { ...common, owner });
+}

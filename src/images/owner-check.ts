@@ -1,0 +1,21 @@
+import { ApiError } from '../base/errors.js';
+import { isUuid } from '../base/uuid.js';
+import type { ImageServices } from './context.js';
+
+/**
+ * Makes sure that an owner is a known account, where there are accounts (mode `dc`). A missing or
+ * malformed owner is left to the validation of the manifest (http-api D32).
+ *
+ * @throws 422 `OwnerDoesNotExist`; 503 when the user database cannot be reached
+ */
+export async function requireKnownOwner(services: ImageServices, owner: unknown): Promise<void> {
+    const { accounts } = services;
+    // As text, since the manifest rules take a uuid in an array for the uuid.
+    const uuid = String(owner);
+    if (services.config.current.mode !== 'dc' || accounts === undefined || !isUuid(uuid)) {
+        return;
+    }
+    if (!(await accounts.exists(uuid))) {
+        throw new ApiError('OwnerDoesNotExist', `owner "${uuid}" does not exist`);
+    }
+}
