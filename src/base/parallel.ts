@@ -1,0 +1,30 @@
+/**
+ * Runs `task` for every item, at most `limit` at the same time. When one fails no further item is
+ * started, and the promise rejects once those under way have ended.
+ *
+ * @throws what the first failing task throws
+ */
+export async function forEachParallel<T>(
+    items: Iterable<T>,
+    limit: number,
+    task: (item: T) => Promise<void>,
+): Promise<void> {
+    const iterator = items[Symbol.iterator]();
+    const failures: unknown[] = [];
+    const runner = async (): Promise<void> => {
+        for (let next = iterator.next(); next.done !== true; next = iterator.next()) {
+            try {
+                await task(next.value);
+            } catch (error) {
+                failures.push(error);
+            }
+            if (failures.length > 0) {
+                return;
+            }
+        }
+    };
+    await Promise.all(Array.from({ length: limit }, runner));
+    if (failures.length > 0) {
+        throw failures[0];
+    }
+}

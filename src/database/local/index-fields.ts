@@ -1,0 +1,77 @@
+import { isObject } from '../../manifest/coerce.js';
+import type { RawImage } from '../../manifest/types.js';
+import type { Filter } from '../query.js';
+
+/** A field records can be looked up by: which keys a record is filed under, and which a filter asks for. */
+export interface IndexField {
+    readonly field: keyof Filter;
+    /** Keys of a record, each once. */
+    readonly keysOf: (raw: RawImage) => readonly string[];
+    /** Keys that every match must be filed under; none when the filter cannot be looked up. */
+    readonly wantedBy: (filter: Filter) => readonly string[];
+}
+
+const NO_KEYS: readonly string[] = [];
+
+/** A text field; `prefix` starts values that mean something else than "equal". */
+function textField(
+    field: 'owner' | 'state' | 'origin' | 'os' | 'name' | 'version' | 'type',
+    prefix?: '~' | '!',
+): IndexField {
+    return {
+        field,
+        keysOf: (raw) => (typeof raw[field] === 'string' ? [raw[field]] : NO_KEYS),
+        wantedBy: (filter) => {
+            const wanted = filter[field];
+            return wanted === undefined || (prefix !== undefined && wanted.startsWith(prefix))
+                ? NO_KEYS
+                : [wanted];
+        },
+    };
+}
+
+function booleanField(field: 'activated' | 'disabled' | 'public'): IndexField {
+    return {
+        field,
+        keysOf: (raw) => [String(raw[field])],
+        wantedBy: (filter) => (filter[field] === undefined ? NO_KEYS : [String(filter[field])]),
+    };
+}
+
+function withoutRepeats(keys: readonly string[]): readonly string[] {
+    return keys.length < 2 ? keys : [...new Set(keys)];
+}
+
+function listField(field: 'acl' | 'billing_tags' | 'channels'): IndexField {
+    return {
+        field,
+        keysOf: (raw) => withoutRepeats(raw[field] ?? NO_KEYS),
+        wantedBy: (filter) => filter[field] ?? NO_KEYS,
+    };
+}
+
+/** Tags are filed under each `key=value` and, for "has the tag `key`", under each `key=`. */
+const tagsField: IndexField = {
+    field: 'tags',
+    keysOf: (raw) =>
+        withoutRepeats([...(raw.tags ?? NO_KEYS), ...Object.keys(isObject(raw.tagsObj) ? raw.tagsObj : {}).map((key) => `${key}=`)]),
+    wantedBy: (filter) => filter.tags ?? NO_KEYS,
+};
+
+/** Every field of a filter that has an index (backends 3); the others are tested record by record. */
+export const INDEX_FIELDS: readonly IndexField[] = [
+    textField('owner'),
+    textField('name', '~'),
+    textField('version', '~'),
+    textField('origin'),
+    textField('state'),
+    textField('type', '!'),
+    textField('os'),
+    booleanField('activated'),
+    booleanField('disabled'),
+    booleanField('public'),
+    listField('acl'),
+    tagsField,
+    listField('billing_tags'),
+    listField('channels'),
+];
