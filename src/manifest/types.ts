@@ -2,12 +2,7 @@ import type { FileCompression, ServerMode } from '../base/constants.js';
 
 /** Any value that JSON can hold, never changed once parsed. */
 export type JsonValue =
-    | string
-    | number
-    | boolean
-    | null
-    | readonly JsonValue[]
-    | { readonly [key: string]: JsonValue };
+    string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
 /** A JSON object. */
 export type JsonObject = Readonly<Record<string, JsonValue>>;

@@ -1,0 +1,147 @@
+import type { ErrorEntry } from '../base/errors.js';
+import { EntryList } from './entry-list.js';
+import { type FieldName, fieldNames } from './fields.js';
+import { deepFreeze } from './freeze.js';
+import { isNestedTooDeeply } from './nesting.js';
+import { normaliseAcceptedForms, normaliseBeforeRules, withoutEmptyKeys } from './normalise.js';
+import type { DraftRecord, Leniency, Manifest, RuleContext } from './rule.js';
+import { checkFields, checkUnknownKeys } from './rules.js';
+import type { ManifestRules, RawImage } from './types.js';
+
+/** Fields the rules see under a condition only, or never (manifest 3.1). */
+const CONDITIONAL: ReadonlySet<FieldName> = new Set(['urn', 'tags', 'icon', 'acl', 'billing_tags'] as const);
+const UNCONDITIONAL = fieldNames(({ name }) => !CONDITIONAL.has(name));
+
+/** What an icon's record must have, in the order it is checked (manifest 3.1, step 5). */
+const ICON_FIELDS = ['contentMD5', 'size', 'contentType'] as const;
+
+function checkNesting(record: Readonly<Record<string, unknown>>, list: EntryList): void {
+    for (const key of Object.keys(record)) {
+        if (isNestedTooDeeply(record[key])) {
+            list.invalid(key === 'tagsObj' ? 'tags' : key, 'nested too deeply');
+        }
+    }
+}
+
+/** Puts `icon` of a record before the rules: `true` for a whole one, nothing for a broken one (M11). */
+function addIcon(manifest: DraftRecord, draft: DraftRecord, list: EntryList): void {
+    if (!Object.hasOwn(draft, 'icon')) {
+        return;
+    }
+    if (!draft.icon) {
+        manifest.icon = draft.icon;
+        return;
+    }
+    const icon = draft.icon as Readonly<Record<string, unknown>>;
+    const missing = ICON_FIELDS.find((key) => !icon[key]);
+    if (missing === undefined) {
+        manifest.icon = true;
+    } else {
+        list.invalid('icon', `invalid image "icon": icon missing "${missing}" field`);
+    }
+}
+
+/** The manifest that the rules look at (manifest 3.1, steps 2-7). */
+function toManifest(draft: DraftRecord, list: EntryList, leniency: Leniency): Manifest {
+    const manifest: DraftRecord = {};
+    for (const field of UNCONDITIONAL) {
+        if (Object.hasOwn(draft, field)) {
+            manifest[field] = draft[field];
+        }
+    }
+    const { tagsObj, billing_tags: billingTags } = draft;
+    // Whatever a client sent as tags is looked at; a stored empty value is as good as none (M6).
+    if (leniency === 'strict' ? tagsObj !== undefined : Boolean(tagsObj)) {
+        manifest.tags = tagsObj;
+    }
+    addIcon(manifest, draft, list);
+    manifest.acl = draft.acl;
+    if (billingTags) {
+        manifest.billing_tags = billingTags;
+    }
+    return manifest;
+}
+
+function profileOf(rules: ManifestRules, state: unknown): RuleContext['profile'] {
+    return rules.mode === 'dc' && state === 'creating' ? 'minimal' : rules.mode;
+}
+
+/**
+ * Validates a record: the one way in for what clients send (`strict`) and what is loaded (`lenient`).
+ * Returns a normalised copy, frozen with everything in it; nested values are shared with `raw` and
+ * frozen too. Takes a few microseconds (manifest 3.1).
+ *
+ * @throws ApiError `ValidationFailed` with one entry for each fault, in the order of manifest 3.2
+ */
+export function validateRaw(
+    raw: Readonly<Record<string, unknown>>,
+    rules: ManifestRules,
+    leniency: Leniency,
+): RawImage {
+    const list = new EntryList();
+    checkNesting(raw, list);
+    const draft: DraftRecord = { ...raw };
+    if (list.entries.length === 0) {
+        normaliseBeforeRules(draft, list, leniency);
+        const manifest = toManifest(draft, list, leniency);
+        const profile = profileOf(rules, draft.state);
+        checkFields(manifest, list, { profile, channels: rules.channels, leniency });
+    }
+    if (list.entries.length > 0) {
+        throw list.toError('invalid image data');
+    }
+    if (leniency === 'strict') {
+        normaliseAcceptedForms(draft);
+    }
+    return deepFreeze(withoutEmptyKeys(draft) as unknown as RawImage);
+}
+
+/** What the stand-alone validators take beside the manifest. */
+export interface ValidatorOptions {
+    /** The configured channels by name; given: the server has channels. Only its presence matters. */
+    readonly channelFromName?: object | undefined;
+}
+
+function validateManifest(
+    manifest: Manifest,
+    profile: RuleContext['profile'],
+    options: ValidatorOptions = {},
+): readonly ErrorEntry[] | null {
+    const list = new EntryList();
+    checkNesting(manifest, list);
+    if (list.entries.length === 0) {
+        const channels = Boolean(options.channelFromName);
+        checkFields(manifest, list, { profile, channels, leniency: 'strict' });
+        checkUnknownKeys(manifest, list);
+    }
+    return list.entries.length === 0 ? null : list.entries;
+}
+
+/** Checks an API manifest by the rules of placeholders; `null` if it is good (manifest 3.2). */
+export function validateMinimalManifest(manifest: Manifest): readonly ErrorEntry[] | null {
+    return validateManifest(manifest, 'minimal');
+}
+
+/** Checks an API manifest by the rules of mode `dc`; `null` if it is good (manifest 3.2, H56). */
+export function validateDcManifest(
+    manifest: Manifest,
+    options?: ValidatorOptions,
+): readonly ErrorEntry[] | null {
+    return validateManifest(manifest, 'dc', options);
+}
+
+/** Checks an API manifest by the rules of mode `public`; `null` if it is good (manifest 3.2). */
+export function validatePublicManifest(
+    manifest: Manifest,
+    options?: ValidatorOptions,
+): readonly ErrorEntry[] | null {
+    return validateManifest(manifest, 'public', options);
+}
+
+/** Checks an API manifest by the rules of mode `private`; `null` if it is good (manifest 3.2). */
+export function validatePrivateManifest(
+    manifest: Manifest,
+    options?: ValidatorOptions,
+): readonly ErrorEntry[] | null {
+    return validateManifest(manifest, 'private', options);
+}
