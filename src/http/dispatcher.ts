@@ -1,0 +1,214 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type Logger from 'bunyan';
+import type { ConfigSource } from '../base/config-types.js';
+import { ApiError } from '../base/errors.js';
+import { Auditor, type HandlerTimers } from './audit.js';
+import type { Connection } from './connection.js';
+import { errorReply, toApiError } from './errors.js';
+import type { HttpLimits } from './limits.js';
+import type { RequestMetrics } from './metrics.js';
+import type { Reply } from './reply.js';
+import { routeLabel } from './route-label.js';
+import type { Router } from './router.js';
+import { type Answer, prepareAnswer } from './send.js';
+import { ServerExchange, splitTarget } from './server-exchange.js';
+import { standardHeaders } from './standard-headers.js';
+import { endResponse, releaseBody, writeBody } from './transmit.js';
+import { discardRest, drainBounded, unreadBody } from './unread-body.js';
+
+/** What the dispatcher works with. */
+export interface DispatcherOptions {
+    readonly router: Router;
+    readonly log: Logger;
+    readonly config: ConfigSource;
+    readonly metrics: RequestMetrics | undefined;
+    readonly limits: HttpLimits;
+    readonly hostName: string;
+    /** Whether connections are to end with their next answer. */
+    readonly isClosing: () => boolean;
+}
+
+/** An answer with the failure it tells of. */
+interface Outcome {
+    readonly answer: Answer;
+    readonly error?: ApiError;
+}
+
+/** A reply that cannot fail to be prepared. */
+async function prepareError(error: ApiError, exchange: ServerExchange): Promise<Outcome> {
+    return { answer: await prepareAnswer(errorReply(error), exchange), error };
+}
+
+/** Takes a request from routing to the audit record; whatever goes wrong ends in an answer (D2). */
+export class Dispatcher {
+    readonly #options: DispatcherOptions;
+    readonly #auditor: Auditor;
+
+    constructor(options: DispatcherOptions) {
+        this.#options = options;
+        this.#auditor = new Auditor(options.log, options.config);
+    }
+
+    /** Makes the exchange of a request; its path is routed at once. */
+    open(
+        request: IncomingMessage,
+        response: ServerResponse,
+        expectsContinue: boolean,
+        receivedAt: number,
+    ): ServerExchange {
+        const { path, search } = splitTarget(request.url ?? '');
+        return new ServerExchange({
+            request,
+            response,
+            path,
+            search,
+            routing: this.#options.router.route(request.method ?? '', path, request.headers),
+            log: this.#options.log,
+            expectsContinue,
+            receivedAt,
+        });
+    }
+
+    /**
+     * Serves a request to its end: the last byte is sent or the client has gone. Never rejects.
+     *
+     * @param refusal what to answer without asking the route
+     */
+    async serve(exchange: ServerExchange, connection: Connection, refusal?: ApiError): Promise<void> {
+        const timers: HandlerTimers = { handle: 0, send: 0 };
+        let outcome: Outcome | undefined;
+        try {
+            this.#auditor.begin(exchange);
+            const started = performance.now();
+            outcome = await this.#outcome(exchange, refusal);
+            timers.handle = performance.now() - started;
+            outcome = await this.#send(exchange, connection, outcome);
+            timers.send = performance.now() - started - timers.handle;
+        } catch (error) {
+            exchange.log.error({ err: error }, 'the answer could not be sent');
+            exchange.response.destroy();
+        }
+        if (outcome !== undefined) {
+            this.#record(exchange, outcome, timers);
+        }
+    }
+
+    async #outcome(exchange: ServerExchange, refusal: ApiError | undefined): Promise<Outcome> {
+        try {
+            return { answer: await prepareAnswer(await this.#reply(exchange, refusal), exchange) };
+        } catch (thrown) {
+            // What a handler says after it was told to stop is less true than why it was.
+            const { signal } = exchange;
+            const error = toApiError(
+                signal.aborted && signal.reason instanceof ApiError ? signal.reason : thrown,
+            );
+            this.#logFailure(exchange, error);
+            return prepareError(error, exchange);
+        }
+    }
+
+    async #reply(exchange: ServerExchange, refusal: ApiError | undefined): Promise<Reply> {
+        const { routing } = exchange;
+        if (refusal !== undefined) {
+            throw refusal;
+        }
+        if (exchange.headers.host === undefined && exchange.httpVersion === '1.1') {
+            throw new ApiError('BadRequestError', 'missing "Host" header');
+        }
+        if (routing.answer instanceof ApiError) {
+            throw routing.answer;
+        }
+        if (routing.answer !== undefined) {
+            return routing.answer;
+        }
+        if (routing.route === undefined) {
+            throw new TypeError('routing gave neither a route nor an answer');
+        }
+        return routing.route.handle(exchange);
+    }
+
+    #logFailure(exchange: ServerExchange, error: ApiError): void {
+        if (error.status >= 500) {
+            exchange.log.error(
+                { err: error.cause ?? error, code: error.code },
+                `request failed: ${error.message}`,
+            );
+        }
+    }
+
+    /** Sends an answer; one whose headers Node refuses becomes a 500. */
+    async #send(exchange: ServerExchange, connection: Connection, outcome: Outcome): Promise<Outcome> {
+        exchange.releaseUpload();
+        if (connection.gone) {
+            releaseBody(outcome.answer.body);
+            return outcome;
+        }
+        const unread = unreadBody(exchange.request, exchange.awaitsContinue, this.#options.limits);
+        const close =
+            unread === 'large' || unread === 'unsent' || connection.closing || this.#options.isClosing();
+        const sent = await this.#writeHead(exchange, outcome, close);
+        await this.#writeBody(exchange, sent.answer, unread === 'large');
+        if (unread === 'small' || unread === 'none') {
+            discardRest(exchange.request, this.#options.limits);
+        }
+        return sent;
+    }
+
+    async #writeHead(exchange: ServerExchange, outcome: Outcome, close: boolean): Promise<Outcome> {
+        const { answer } = outcome;
+        const headers = { ...answer.headers, ...this.#standardHeaders(exchange, close) };
+        try {
+            exchange.response.writeHead(answer.status, headers);
+            return { ...outcome, answer: { ...answer, headers } };
+        } catch (thrown) {
+            releaseBody(answer.body);
+            const failure = await prepareError(toApiError(thrown), exchange);
+            exchange.log.error({ err: thrown }, 'the answer had a header that cannot be sent');
+            const safe = { ...failure.answer.headers, ...this.#standardHeaders(exchange, close) };
+            exchange.response.writeHead(failure.answer.status, safe);
+            return { ...failure, answer: { ...failure.answer, headers: safe } };
+        }
+    }
+
+    async #writeBody(exchange: ServerExchange, answer: Answer, drainFirst: boolean): Promise<void> {
+        const { request, response } = exchange;
+        const { body } = answer;
+        const silent = exchange.method === 'HEAD' || body.kind === 'none';
+        if (silent) {
+            releaseBody(body);
+        }
+        if (!drainFirst && silent) {
+            await endResponse(response);
+        } else if (!drainFirst && body.kind === 'whole') {
+            await endResponse(response, body.data);
+        } else {
+            await writeBody(response, silent ? { kind: 'none' } : body);
+            if (drainFirst) {
+                await drainBounded(request, this.#options.limits);
+            }
+            await endResponse(response);
+        }
+    }
+
+    #standardHeaders(exchange: ServerExchange, close: boolean): Readonly<Record<string, string>> {
+        return standardHeaders({
+            serverName: this.#options.config.current.serverName,
+            hostName: this.#options.hostName,
+            requestId: exchange.requestId,
+            receivedAt: exchange.receivedAt,
+            close,
+        });
+    }
+
+    #record(exchange: ServerExchange, { answer, error }: Outcome, timers: HandlerTimers): void {
+        const latency = performance.now() - exchange.receivedAt;
+        this.#options.metrics?.observe({
+            route: routeLabel(exchange.routing.route),
+            method: exchange.method,
+            userAgent: exchange.headers['user-agent'],
+            status: answer.status,
+            seconds: latency / 1000,
+        });
+        this.#auditor.end(exchange, { answer, error, latency, timers });
+    }
+}

@@ -1,0 +1,31 @@
+/** Bounds of the HTTP server in time and size (README table D, http-api 3.8). */
+export interface HttpLimits {
+    /** Until the header section of a request must be there, ms. */
+    readonly headersMs: number;
+    /** How often connections are checked for {@link headersMs}, ms. */
+    readonly headersCheckMs: number;
+    /** How long an idle connection is kept for the next request, ms. */
+    readonly keepAliveMs: number;
+    /** How long a connection may be silent while a request or an answer is being sent, ms. */
+    readonly inactivityMs: number;
+    /** How much of a refused request's body is read and dropped before closing, bytes (D13). */
+    readonly drainBytes: number;
+    /** How long that may take, ms. */
+    readonly drainMs: number;
+    /** How many requests of one connection may wait for their turn. */
+    readonly pipelined: number;
+    /** How long aborted requests get for their last answer, ms. */
+    readonly abortMs: number;
+}
+
+/** What a running server uses; tests shorten the times. */
+export const DEFAULT_HTTP_LIMITS: HttpLimits = {
+    headersMs: 60_000,
+    headersCheckMs: 10_000,
+    keepAliveMs: 65_000,
+    inactivityMs: 600_000,
+    drainBytes: 1_048_576,
+    drainMs: 5_000,
+    pipelined: 64,
+    abortMs: 1_000,
+};

@@ -1,0 +1,323 @@
+import type { IncomingMessage, Server as NodeServer, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { hostname } from 'node:os';
+import type Logger from 'bunyan';
+import { createServer as createRestifyServer, type Server as RestifyServer } from 'restify';
+import type { ConfigSource } from '../base/config-types.js';
+import { ApiError, serviceUnavailable } from '../base/errors.js';
+import { clientErrorAnswer, writeRawError } from './client-error.js';
+import { Connection } from './connection.js';
+import { Dispatcher } from './dispatcher.js';
+import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './limits.js';
+import type { RequestMetrics } from './metrics.js';
+import { requestId } from './request-id.js';
+import type { Route } from './route.js';
+import { Router } from './router.js';
+import type { ServerExchange } from './server-exchange.js';
+import { standardHeaders } from './standard-headers.js';
+
+/** What a server is made of. */
+export interface HttpServerOptions {
+    readonly routes: readonly Route[];
+    readonly log: Logger;
+    readonly config: ConfigSource;
+    readonly metrics?: RequestMetrics;
+    /** While true every answer ends its connection (operations 1.4). */
+    readonly isDraining: () => boolean;
+    /** For `x-server-name`; default: the machine's. */
+    readonly hostName?: string;
+    readonly limits?: Partial<HttpLimits>;
+}
+
+/** A request that is being served. */
+export interface RequestInFlight {
+    readonly req_id: string;
+    /** Name of the route; `null` when none matched. */
+    readonly route: string | null;
+    readonly uuid?: string;
+    /** Bytes received and sent so far. */
+    readonly bytes: number;
+    /** ISO date. */
+    readonly since: string;
+    /** Whether it may change something. */
+    readonly modifying: boolean;
+}
+
+/** The HTTP side of the server. */
+export interface HttpServer {
+    /** Starts to listen; resolves to the port. @throws the system's error, e.g. `EADDRINUSE` */
+    listen(port: number, address: string): Promise<number>;
+    /** Takes no further connections; those there are stay. */
+    stopAccepting(): void;
+    /** Closes connections on which nothing is going on. */
+    closeIdleConnections(): void;
+    inFlight(): readonly RequestInFlight[];
+    /** Tells all requests to stop, gives them a second for a last answer, then cuts all connections. */
+    abortAll(): void;
+    /** Stops accepting; resolves when the last request has ended and all connections are closed. */
+    close(): Promise<void>;
+}
+
+/** Properties Node has and its types lack. */
+interface NodeServerSettings {
+    requireHostHeader: boolean;
+    connectionsCheckingInterval: number;
+}
+
+const READING_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+function describe(exchange: ServerExchange): RequestInFlight {
+    const uuid = exchange.params['uuid'];
+    return {
+        req_id: exchange.requestId,
+        route: exchange.routing.route?.name ?? null,
+        ...(uuid === undefined ? {} : { uuid }),
+        bytes: exchange.bytes,
+        since: new Date(exchange.since).toISOString(),
+        modifying: !READING_METHODS.has(exchange.method),
+    };
+}
+
+/**
+ * restify owns the Node server and the life of requests; a single `pre` handler takes every request
+ * to the dispatcher, whose {@link Router} reads the route table. restify's own router, body parsers,
+ * formatters and error answers are not used: their rules are not those of http-api 1.1 and 1.3.
+ */
+class RestifyHttpServer implements HttpServer {
+    readonly #options: HttpServerOptions;
+    readonly #limits: HttpLimits;
+    readonly #hostName: string;
+    readonly #restify: RestifyServer;
+    readonly #node: NodeServer;
+    readonly #dispatcher: Dispatcher;
+    readonly #connections = new Map<Socket, Connection>();
+    readonly #active = new Set<ServerExchange>();
+    readonly #awaitingContinue = new WeakSet<IncomingMessage>();
+    readonly #misexpecting = new WeakSet<IncomingMessage>();
+    #closing = false;
+    #whenQuiet: (() => void)[] = [];
+
+    constructor(options: HttpServerOptions) {
+        this.#options = options;
+        this.#limits = { ...DEFAULT_HTTP_LIMITS, ...options.limits };
+        this.#hostName = options.hostName ?? hostname();
+        this.#dispatcher = new Dispatcher({
+            router: new Router(options.routes),
+            log: options.log,
+            config: options.config,
+            metrics: options.metrics,
+            limits: this.#limits,
+            hostName: this.#hostName,
+            isClosing: () => this.#closing || options.isDraining(),
+        });
+        // An empty name keeps restify from setting `Server`, whose value may change while we run.
+        this.#restify = createRestifyServer({ name: '', log: options.log });
+        this.#node = this.#restify.server as NodeServer;
+        this.#setLimits();
+        this.#listenToNode();
+        this.#restify.pre((request, response, next) => {
+            void this.#serve(request, response as unknown as ServerResponse).finally(() => next(false));
+        });
+    }
+
+    async listen(port: number, address: string): Promise<number> {
+        await new Promise<void>((resolve, reject) => {
+            this.#node.once('error', reject);
+            this.#node.listen(port, address, () => {
+                this.#node.off('error', reject);
+                resolve();
+            });
+        });
+        return (this.#node.address() as AddressInfo).port;
+    }
+
+    stopAccepting(): void {
+        if (this.#node.listening) {
+            this.#node.close();
+        }
+    }
+
+    closeIdleConnections(): void {
+        this.#node.closeIdleConnections();
+        for (const { idle, socket } of this.#connections.values()) {
+            // Node does not count connections as idle that never brought a request.
+            if (idle && socket.bytesRead === 0) {
+                socket.destroy();
+            }
+        }
+    }
+
+    inFlight(): readonly RequestInFlight[] {
+        return [...this.#active].map(describe);
+    }
+
+    abortAll(): void {
+        const reason = serviceUnavailable('server is shutting down');
+        this.#active.forEach((exchange) => exchange.abort(reason));
+        setTimeout(() => {
+            for (const socket of this.#connections.keys()) {
+                socket.destroy();
+            }
+        }, this.#limits.abortMs);
+    }
+
+    async close(): Promise<void> {
+        this.#closing = true;
+        const closed = this.#node.listening
+            ? new Promise<void>((resolve) => this.#node.once('close', resolve))
+            : Promise.resolve();
+        this.stopAccepting();
+        this.closeIdleConnections();
+        await closed;
+        while (this.#active.size > 0 || this.#connections.size > 0) {
+            await new Promise<void>((resolve) => this.#whenQuiet.push(resolve));
+        }
+    }
+
+    #setLimits(): void {
+        const node = this.#node;
+        node.headersTimeout = this.#limits.headersMs;
+        node.keepAliveTimeout = this.#limits.keepAliveMs;
+        node.requestTimeout = 0;
+        node.timeout = this.#limits.inactivityMs;
+        const settings = node as unknown as NodeServerSettings;
+        settings.connectionsCheckingInterval = this.#limits.headersCheckMs;
+        // Node's own answer to a missing Host lacks our headers; the dispatcher gives one that has them.
+        settings.requireHostHeader = false;
+    }
+
+    #listenToNode(): void {
+        const node = this.#node;
+        // restify passes the event on to nobody, and while it does, Node hands the connection of a
+        // request such as `Upgrade: h2c` over to it; without the listener the request is served.
+        node.removeAllListeners('upgrade');
+        node.on('connection', (socket) => this.#connected(socket));
+        node.on('clientError', (error: NodeJS.ErrnoException, socket) =>
+            this.#clientError(error, socket as Socket),
+        );
+        node.on('connect', (request, socket) => this.#tunnel(request, socket as Socket));
+        node.on('timeout', (socket) => this.#silent(socket));
+        this.#restify.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+            this.#awaitingContinue.add(request);
+            node.emit('request', request, response);
+        });
+        node.on('checkExpectation', (request, response) => {
+            this.#misexpecting.add(request);
+            node.emit('request', request, response);
+        });
+        // restify repeats the listener's errors; those of `listen` are for its caller.
+        this.#restify.on('error', (error: Error) =>
+            this.#options.log.error({ err: error }, 'listener failed'),
+        );
+    }
+
+    #connected(socket: Socket): void {
+        this.#connections.set(socket, new Connection(socket, this.#limits));
+        socket.on('error', (error) => this.#options.log.debug({ err: error }, 'connection failed'));
+        socket.once('close', () => {
+            this.#connections.delete(socket);
+            this.#quieter();
+        });
+    }
+
+    async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+        const receivedAt = performance.now();
+        // Writing behind the end of a connection is no news.
+        response.on('error', () => undefined);
+        const connection = this.#connections.get(request.socket);
+        if (connection === undefined || !(await connection.enter())) {
+            return;
+        }
+        try {
+            await this.#serveInTurn(request, response, connection, receivedAt);
+        } catch (error) {
+            this.#options.log.error({ err: error }, 'request could not be served');
+            request.socket.destroy();
+        } finally {
+            this.#leave(connection);
+        }
+    }
+
+    async #serveInTurn(
+        request: IncomingMessage,
+        response: ServerResponse,
+        connection: Connection,
+        receivedAt: number,
+    ): Promise<void> {
+        const expectsContinue = this.#awaitingContinue.has(request);
+        const exchange = this.#dispatcher.open(request, response, expectsContinue, receivedAt);
+        connection.current = exchange;
+        this.#active.add(exchange);
+        try {
+            const refusal = this.#misexpecting.has(request)
+                ? new ApiError('ExpectationFailedError', 'the expectation cannot be met')
+                : undefined;
+            await this.#dispatcher.serve(exchange, connection, refusal);
+        } finally {
+            this.#active.delete(exchange);
+        }
+    }
+
+    #leave(connection: Connection): void {
+        connection.leave();
+        if (connection.closing) {
+            connection.socket.destroySoon();
+        } else if (this.#closing && connection.idle) {
+            // Its last answer may have been on its way before anybody thought of closing.
+            setImmediate(() => this.closeIdleConnections());
+        }
+        this.#quieter();
+    }
+
+    #quieter(): void {
+        const waiting = this.#whenQuiet;
+        this.#whenQuiet = [];
+        waiting.forEach((wake) => wake());
+    }
+
+    /** A connection was silent for long: cut, unless it is us the client waits for. */
+    #silent(socket: Socket): void {
+        const current = this.#connections.get(socket)?.current;
+        const waitsForUs = current !== undefined && current.request.complete && !current.response.headersSent;
+        if (!waitsForUs) {
+            socket.destroy();
+        }
+    }
+
+    /** Bytes came that are no request. An answer under way, or still to be given, is not spoiled by it. */
+    #clientError(error: NodeJS.ErrnoException, socket: Socket): void {
+        const connection = this.#connections.get(socket);
+        const current = connection?.current;
+        this.#options.log.debug({ err: error }, 'connection does not speak HTTP');
+        if (!socket.writable || error.code === 'ECONNRESET') {
+            socket.destroy();
+        } else if (connection !== undefined && current?.request.complete === true) {
+            connection.closing = true;
+        } else if (current?.response.headersSent === true) {
+            socket.destroy();
+        } else {
+            this.#answerRaw(socket, clientErrorAnswer(error), current?.requestId);
+        }
+    }
+
+    #tunnel(request: IncomingMessage, socket: Socket): void {
+        const error = new ApiError('MethodNotAllowedError', 'CONNECT is not allowed');
+        this.#answerRaw(socket, error, requestId(request.headers));
+    }
+
+    #answerRaw(socket: Socket, error: ApiError, id: string | undefined): void {
+        const facts = {
+            serverName: this.#options.config.current.serverName,
+            hostName: this.#hostName,
+            requestId: id ?? requestId({}),
+            receivedAt: performance.now(),
+            close: true,
+        };
+        writeRawError(socket, error, standardHeaders(facts));
+    }
+}
+
+/** Makes a server for a route table; nothing listens yet. */
+export function createHttpServer(options: HttpServerOptions): HttpServer {
+    return new RestifyHttpServer(options);
+}

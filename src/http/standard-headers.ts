@@ -1,0 +1,27 @@
+import type { ReplyHeaders } from './reply.js';
+
+/** Characters that cannot stand in a header. */
+// eslint-disable-next-line no-control-regex -- control characters are what is looked for
+const UNFIT = /[^\t\x20-\x7e]/g;
+
+/** What the standard headers tell (http-api 1.5). */
+export interface StandardFacts {
+    readonly serverName: string;
+    readonly hostName: string;
+    readonly requestId: string;
+    /** When the request came, as of `performance.now()`. */
+    readonly receivedAt: number;
+    /** Whether the connection ends with this answer. */
+    readonly close: boolean;
+}
+
+/** Headers of every answer (http-api 1.5). `Date`, and `Connection` unless it is to be closed, come from Node. */
+export function standardHeaders(facts: StandardFacts): ReplyHeaders {
+    return {
+        Server: facts.serverName.replace(UNFIT, '?'),
+        'x-request-id': facts.requestId,
+        'x-response-time': String(Math.round(performance.now() - facts.receivedAt)),
+        'x-server-name': facts.hostName,
+        ...(facts.close ? { Connection: 'close' } : {}),
+    };
+}
