@@ -1,0 +1,176 @@
+import bunyan from 'bunyan';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { censor, errorRecord } from './censor.js';
+import { LOG_LEVELS, parseLogLevel } from './log-level.js';
+
+/** Where log lines go. */
+export interface LogSink {
+    write(line: string): unknown;
+}
+
+/** What {@link createLogger} can be told. */
+export interface LogOptions {
+    /** Name or number; default `debug`. */
+    readonly level?: string | number;
+    /** Whether records name the source line; default: at level trace and lower. */
+    readonly src?: boolean;
+    /** Default: stdout. */
+    readonly stream?: LogSink;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+    return typeof value === 'object' && value !== null;
+}
+
+/** A node request is reduced to what tells about it; the audit record's own object passes. */
+function requestRecord(request: unknown): unknown {
+    if (!isRecord(request) || !('socket' in request)) {
+        return request;
+    }
+    const { method, url, headers, httpVersion, socket } = request as unknown as IncomingMessage;
+    const { remoteAddress, remotePort } = socket ?? {};
+    return { method, url, headers, httpVersion, remoteAddress, remotePort };
+}
+
+/** A node response, incoming or outgoing; the audit record's own object passes. */
+function responseRecord(response: unknown): unknown {
+    if (!isRecord(response) || !('socket' in response)) {
+        return response;
+    }
+    const { statusCode, headers } = response as unknown as IncomingMessage;
+    const outgoing = response as unknown as ServerResponse;
+    return {
+        statusCode,
+        headers: typeof outgoing.getHeaders === 'function' ? { ...outgoing.getHeaders() } : headers,
+    };
+}
+
+/** A request this process sends. */
+function clientRequestRecord(request: unknown): unknown {
+    if (!isRecord(request) || typeof request['getHeaders'] !== 'function') {
+        return request;
+    }
+    const { method, host, path, getHeaders } = request as {
+        method?: unknown;
+        host?: unknown;
+        path?: unknown;
+        getHeaders: () => object;
+    };
+    return { method, url: path, address: host, headers: { ...getHeaders.call(request) } };
+}
+
+/** The serializers of operations 1.3: each gives a plain record of the thing, or the value itself. */
+export const serializers: bunyan.Serializers = {
+    err: (error: unknown) => (error instanceof Error ? errorRecord(error) : error),
+    req: requestRecord,
+    res: responseRecord,
+    client_req: clientRequestRecord,
+    client_res: responseRecord,
+    image: (image: unknown) => (isRecord(image) && isRecord(image['raw']) ? image['raw'] : image),
+};
+
+/** Writes each record as one censored line of JSON; no record leaves the process another way. */
+class CensoredLines {
+    readonly #sink: LogSink;
+
+    constructor(sink: LogSink) {
+        this.#sink = sink;
+    }
+
+    write(record: Readonly<Record<string, unknown>>): void {
+        this.#sink.write(`${this.#line(record)}\n`);
+    }
+
+    #line(record: Readonly<Record<string, unknown>>): string {
+        try {
+            return JSON.stringify(censor(record));
+        } catch (error) {
+            // A getter or toJSON of something logged threw: keep the core fields and say so.
+            const { name, hostname, pid, level, msg, time, v } = record;
+            const reason = error instanceof Error ? error.message : String(error);
+            return JSON.stringify(
+                censor({ name, hostname, pid, level, unserializable: reason, msg, time, v }),
+            );
+        }
+    }
+}
+
+/** The one stream of a process and what applies to all loggers that share it. */
+interface SharedStream {
+    level: number;
+    src?: boolean;
+}
+
+/**
+ * A bunyan logger whose children share its level and `src`, so that a change while the server runs
+ * reaches components that made their loggers at start (operations 1.7, `loglevel`).
+ */
+class ServerLogger extends bunyan {
+    constructor(parent: ServerLogger | bunyan.LoggerOptions, ...rest: readonly unknown[]) {
+        // Bunyan's constructor takes more than its types tell when it makes a child.
+        super(...([parent, ...rest] as unknown as [bunyan.LoggerOptions]));
+        if (parent instanceof ServerLogger) {
+            (this as unknown as { streams: unknown }).streams = (
+                parent as unknown as { streams: unknown }
+            ).streams;
+        }
+    }
+}
+
+function sharedStream(logger: object): SharedStream | undefined {
+    return (logger as { streams?: readonly SharedStream[] }).streams?.[0];
+}
+
+// Bunyan keeps both beside the streams, one copy a logger; here they are read from the shared stream.
+Object.defineProperties(ServerLogger.prototype, {
+    _level: {
+        get(this: object): number {
+            return sharedStream(this)?.level ?? Number.POSITIVE_INFINITY;
+        },
+        set(): void {
+            // The stream has it.
+        },
+    },
+    src: {
+        get(this: object): boolean {
+            return sharedStream(this)?.src ?? false;
+        },
+        set(this: object, value: boolean): void {
+            const shared = sharedStream(this);
+            if (shared !== undefined) {
+                shared.src = value;
+            }
+        },
+    },
+});
+
+/**
+ * Changes the level of a logger, its parents and all their children; at level trace and lower
+ * records name their source lines from then on unless `src` says otherwise (operations 1.3).
+ *
+ * @throws Error when `level` is neither a name nor a number of a level
+ */
+export function setLogLevel(logger: bunyan, level: string | number, src?: boolean): void {
+    const number = parseLogLevel(level);
+    if (number === undefined) {
+        throw new Error(`invalid log level: ${level}`);
+    }
+    logger.level(number);
+    logger.src = src ?? number <= LOG_LEVELS.trace;
+}
+
+/**
+ * The server's logger: JSON lines with the name `imgapi`, every record censored.
+ *
+ * @throws Error when `level` is no level
+ */
+export function createLogger(options: LogOptions = {}): bunyan {
+    const stream = new CensoredLines(options.stream ?? process.stdout);
+    const logger = new ServerLogger({
+        name: 'imgapi',
+        serializers,
+        streams: [{ type: 'raw', stream: stream as unknown as NodeJS.WritableStream, level: 'debug' }],
+    });
+    setLogLevel(logger, options.level ?? 'debug', options.src);
+    return logger;
+}
