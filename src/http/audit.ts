@@ -11,10 +11,11 @@ import { type ServerExchange, splitTarget } from './server-exchange.js';
 /** Longest recorded body, bytes of JSON. */
 const MAX_BODY = 16_384;
 
-/** How long the parts of a request took, milliseconds. */
+/** When the parts of a request were over, as of `performance.now()`; 0: never. */
 export interface HandlerTimers {
-    handle: number;
-    send: number;
+    readonly begun: number;
+    handled: number;
+    sent: number;
 }
 
 /** How a request ended. */
@@ -39,6 +40,10 @@ function recordedBody(value: unknown): RecordedBody {
         return { body };
     }
     return { body: Buffer.from(text).subarray(0, MAX_BODY).toString('utf8'), bodyTruncated: true };
+}
+
+function microseconds(from: number, to: number): number {
+    return to === 0 ? 0 : Math.round((to - from) * 1000);
 }
 
 function isRead(method: string): boolean {
@@ -76,7 +81,10 @@ function requestRecord(
         httpVersion: exchange.httpVersion,
         trailers: censorHeaders(request.trailers),
         version: headers['accept-version'] ?? '~1',
-        timers: { handle: Math.round(end.timers.handle * 1000), send: Math.round(end.timers.send * 1000) },
+        timers: {
+            handle: microseconds(end.timers.begun, end.timers.handled),
+            send: microseconds(end.timers.handled, end.timers.sent),
+        },
         ...(withBody && parsedBody.present ? recordedBody(parsedBody.value) : {}),
     };
 }

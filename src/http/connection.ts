@@ -15,8 +15,10 @@ export class Connection {
     #gone = false;
     /** The request being served. */
     current: ServerExchange | undefined;
-    /** Whether the connection is to be closed behind the current answer: its input cannot be read on. */
-    closing = false;
+    /** Whether no further request can come: the input is not HTTP from here on. */
+    broken = false;
+    /** Whether an answer with `Connection: close` was given; what is behind it is not looked at. */
+    ended = false;
 
     constructor(socket: Socket, limits: HttpLimits) {
         this.socket = socket;
@@ -24,32 +26,39 @@ export class Connection {
         socket.once('close', () => {
             this.#gone = true;
             this.current?.abort(new Error('the client closed the connection'));
-            this.#waiting.splice(0).forEach((wake) => wake());
         });
     }
 
-    /** Whether nothing was ever asked on it, or nothing since the last answer. */
+    /** Whether no request is being served or waits. */
     get idle(): boolean {
         return !this.#busy;
     }
 
-    /** Whether the client can still get an answer. */
+    /** Whether the client can get no answer any more. */
     get gone(): boolean {
         return this.#gone;
     }
 
-    /** Waits for the turn of a request; false when the client has gone meanwhile. */
+    /** Whether the current request is the last one. */
+    get ending(): boolean {
+        return this.broken && this.#waiting.length === 0;
+    }
+
+    /** Waits for the turn of a request, which {@link leave} ends; false when it will have none. */
     async enter(): Promise<boolean> {
-        if (!this.#busy) {
-            this.#busy = true;
-            return !this.#gone;
+        if (this.#busy) {
+            if (this.#waiting.length >= this.#limit) {
+                this.socket.destroy();
+                return false;
+            }
+            await new Promise<void>((resolve) => this.#waiting.push(resolve));
         }
-        if (this.#waiting.length >= this.#limit) {
-            this.socket.destroy();
+        this.#busy = true;
+        if (this.#gone || this.ended) {
+            this.leave();
             return false;
         }
-        await new Promise<void>((resolve) => this.#waiting.push(resolve));
-        return !this.#gone;
+        return true;
     }
 
     /** Gives the turn to the next request. */

@@ -75,15 +75,13 @@ export class Dispatcher {
      * @param refusal what to answer without asking the route
      */
     async serve(exchange: ServerExchange, connection: Connection, refusal?: ApiError): Promise<void> {
-        const timers: HandlerTimers = { handle: 0, send: 0 };
+        const timers: HandlerTimers = { begun: performance.now(), handled: 0, sent: 0 };
         let outcome: Outcome | undefined;
         try {
             this.#auditor.begin(exchange);
-            const started = performance.now();
             outcome = await this.#outcome(exchange, refusal);
-            timers.handle = performance.now() - started;
-            outcome = await this.#send(exchange, connection, outcome);
-            timers.send = performance.now() - started - timers.handle;
+            timers.handled = performance.now();
+            outcome = await this.#send(exchange, connection, outcome, timers);
         } catch (error) {
             exchange.log.error({ err: error }, 'the answer could not be sent');
             exchange.response.destroy();
@@ -137,7 +135,12 @@ export class Dispatcher {
     }
 
     /** Sends an answer; one whose headers Node refuses becomes a 500. */
-    async #send(exchange: ServerExchange, connection: Connection, outcome: Outcome): Promise<Outcome> {
+    async #send(
+        exchange: ServerExchange,
+        connection: Connection,
+        outcome: Outcome,
+        timers: HandlerTimers,
+    ): Promise<Outcome> {
         exchange.releaseUpload();
         if (connection.gone) {
             releaseBody(outcome.answer.body);
@@ -145,9 +148,10 @@ export class Dispatcher {
         }
         const unread = unreadBody(exchange.request, exchange.awaitsContinue, this.#options.limits);
         const close =
-            unread === 'large' || unread === 'unsent' || connection.closing || this.#options.isClosing();
+            unread === 'large' || unread === 'unsent' || connection.ending || this.#options.isClosing();
+        connection.ended = close;
         const sent = await this.#writeHead(exchange, outcome, close);
-        await this.#writeBody(exchange, sent.answer, unread === 'large');
+        await this.#writeBody(exchange, sent.answer, timers, unread === 'large');
         if (unread === 'small' || unread === 'none') {
             discardRest(exchange.request, this.#options.limits);
         }
@@ -170,7 +174,12 @@ export class Dispatcher {
         }
     }
 
-    async #writeBody(exchange: ServerExchange, answer: Answer, drainFirst: boolean): Promise<void> {
+    async #writeBody(
+        exchange: ServerExchange,
+        answer: Answer,
+        timers: HandlerTimers,
+        drainFirst: boolean,
+    ): Promise<void> {
         const { request, response } = exchange;
         const { body } = answer;
         const silent = exchange.method === 'HEAD' || body.kind === 'none';
@@ -184,10 +193,12 @@ export class Dispatcher {
         } else {
             await writeBody(response, silent ? { kind: 'none' } : body);
             if (drainFirst) {
+                timers.sent = performance.now();
                 await drainBounded(request, this.#options.limits);
             }
             await endResponse(response);
         }
+        timers.sent ||= performance.now();
     }
 
     #standardHeaders(exchange: ServerExchange, close: boolean): Readonly<Record<string, string>> {
@@ -201,7 +212,7 @@ export class Dispatcher {
     }
 
     #record(exchange: ServerExchange, { answer, error }: Outcome, timers: HandlerTimers): void {
-        const latency = performance.now() - exchange.receivedAt;
+        const latency = (timers.sent || performance.now()) - exchange.receivedAt;
         this.#options.metrics?.observe({
             route: routeLabel(exchange.routing.route),
             method: exchange.method,

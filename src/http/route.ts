@@ -40,5 +40,7 @@ export interface Route {
     readonly anyVersion?: boolean;
     /** Answers not to be audited when the status is below 400: `never` (ping, docs) or `ok` (health). */
     readonly quiet?: 'always' | 'ok';
+    /** Whether the path exists under the present configuration; absent: always. */
+    readonly mounted?: () => boolean;
     handle(exchange: Exchange): Promise<Reply>;
 }

@@ -50,12 +50,16 @@ function segmentMatches(wanted: string, given: string | undefined): boolean {
     return given !== undefined && (isParameter(wanted) ? given !== '' : wanted === given);
 }
 
+function isMounted(route: Route): boolean {
+    return route.mounted === undefined || route.mounted();
+}
+
 function patternMatches(pattern: PathPattern, given: readonly string[]): boolean {
-    const { segments, openEnded } = pattern;
+    const { segments, openEnded, rows } = pattern;
     if (openEnded ? given.length <= segments.length : given.length !== segments.length) {
         return false;
     }
-    return segments.every((wanted, index) => segmentMatches(wanted, given[index]));
+    return segments.every((wanted, index) => segmentMatches(wanted, given[index])) && rows.some(isMounted);
 }
 
 function decodeParameters(pattern: PathPattern, given: readonly string[]): Record<string, string> {
@@ -73,7 +77,9 @@ function decodeParameters(pattern: PathPattern, given: readonly string[]): Recor
 
 /** Methods of a path in table order, HEAD right after GET. */
 function allowedMethods(pattern: PathPattern): readonly string[] {
-    return pattern.rows.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+    return pattern.rows
+        .filter(isMounted)
+        .flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
 }
 
 function methodNotAllowed(method: string, allowed: readonly string[]): ApiError {
@@ -108,7 +114,6 @@ function preflightReply(allowed: readonly string[]): Reply {
  * so this is the only router; restify's is never asked.
  */
 export class Router {
-    /** By number of segments; the rest by what they have in front of the open end. */
     readonly #patterns = new Map<string, PathPattern>();
     readonly #byLength = new Map<number, PathPattern[]>();
     readonly #openEnded: PathPattern[] = [];
@@ -143,7 +148,7 @@ export class Router {
             }
             const params = decodeParameters(pattern, given);
             const wanted = method === 'HEAD' ? 'GET' : method;
-            const route = pattern.rows.find((row) => row.method === wanted);
+            const route = pattern.rows.find((row) => row.method === wanted && isMounted(row));
             if (route === undefined) {
                 return { ...unrouted, answer: wrongMethod(method, headers, allowedMethods(pattern)) };
             }

@@ -116,7 +116,12 @@ class RestifyHttpServer implements HttpServer {
         this.#setLimits();
         this.#listenToNode();
         this.#restify.pre((request, response, next) => {
-            void this.#serve(request, response as unknown as ServerResponse).finally(() => next(false));
+            void this.#serve(request, response as unknown as ServerResponse).then((served) => {
+                // For a request that is not looked at restify would make up an answer.
+                if (served) {
+                    next(false);
+                }
+            });
         });
     }
 
@@ -139,12 +144,8 @@ class RestifyHttpServer implements HttpServer {
 
     closeIdleConnections(): void {
         this.#node.closeIdleConnections();
-        for (const { idle, socket } of this.#connections.values()) {
-            // Node does not count connections as idle that never brought a request.
-            if (idle && socket.bytesRead === 0) {
-                socket.destroy();
-            }
-        }
+        // Node does not count connections as idle that never brought a request.
+        this.#destroyIdle((socket) => socket.bytesRead === 0);
     }
 
     inFlight(): readonly RequestInFlight[] {
@@ -167,10 +168,19 @@ class RestifyHttpServer implements HttpServer {
             ? new Promise<void>((resolve) => this.#node.once('close', resolve))
             : Promise.resolve();
         this.stopAccepting();
-        this.closeIdleConnections();
+        // A request of which only a part has come will not be served any more.
+        this.#destroyIdle(() => true);
         await closed;
         while (this.#active.size > 0 || this.#connections.size > 0) {
             await new Promise<void>((resolve) => this.#whenQuiet.push(resolve));
+        }
+    }
+
+    #destroyIdle(condition: (socket: Socket) => boolean): void {
+        for (const { idle, socket } of this.#connections.values()) {
+            if (idle && condition(socket)) {
+                socket.destroy();
+            }
         }
     }
 
@@ -220,13 +230,14 @@ class RestifyHttpServer implements HttpServer {
         });
     }
 
-    async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    /** Serves a request when its turn comes; false when it never does. Never rejects. */
+    async #serve(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
         const receivedAt = performance.now();
         // Writing behind the end of a connection is no news.
         response.on('error', () => undefined);
         const connection = this.#connections.get(request.socket);
         if (connection === undefined || !(await connection.enter())) {
-            return;
+            return false;
         }
         try {
             await this.#serveInTurn(request, response, connection, receivedAt);
@@ -236,6 +247,7 @@ class RestifyHttpServer implements HttpServer {
         } finally {
             this.#leave(connection);
         }
+        return true;
     }
 
     async #serveInTurn(
@@ -260,11 +272,9 @@ class RestifyHttpServer implements HttpServer {
 
     #leave(connection: Connection): void {
         connection.leave();
-        if (connection.closing) {
+        // Also when its last answer was on its way before anybody thought of closing.
+        if (connection.idle && (connection.broken || this.#closing)) {
             connection.socket.destroySoon();
-        } else if (this.#closing && connection.idle) {
-            // Its last answer may have been on its way before anybody thought of closing.
-            setImmediate(() => this.closeIdleConnections());
         }
         this.#quieter();
     }
@@ -292,7 +302,7 @@ class RestifyHttpServer implements HttpServer {
         if (!socket.writable || error.code === 'ECONNRESET') {
             socket.destroy();
         } else if (connection !== undefined && current?.request.complete === true) {
-            connection.closing = true;
+            connection.broken = true;
         } else if (current?.response.headersSent === true) {
             socket.destroy();
         } else {
