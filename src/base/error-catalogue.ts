@@ -212,7 +212,10 @@ export const ERROR_CATALOGUE = {
     NotAuthorized: { status: 403, summary: 'The path leads out of the documentation.' },
     RequestTimeoutError: { status: 408, summary: 'The header section of a request did not come in time.' },
     ExpectationFailedError: { status: 417, summary: 'The Expect header asks for something unknown.' },
-    RequestHeaderFieldsTooLargeError: { status: 431, summary: 'The header section of a request is too large.' },
+    RequestHeaderFieldsTooLargeError: {
+        status: 431,
+        summary: 'The header section of a request is too large.',
+    },
     ConflictError: { status: 409, summary: 'The state of a job does not allow this.' },
 } as const satisfies Record<string, ErrorFacts>;
 

@@ -158,6 +158,12 @@ export function systemErrorCode(error: unknown): string | undefined {
     return undefined;
 }
 
+/** Tells whether an error means that the disk is full, over quota or read-only. */
+export function isNoRoom(error: unknown): boolean {
+    const code = systemErrorCode(error);
+    return code !== undefined && NO_ROOM.has(code);
+}
+
 /**
  * Turns a failed write into what is answered: 503 `StorageIsDown` for a full or read-only disk, else
  * 500 with `what` as message. An {@link ApiError} passes unchanged.
@@ -166,6 +172,5 @@ export function writeFailure(error: unknown, what: string): ApiError {
     if (error instanceof ApiError) {
         return error;
     }
-    const code = systemErrorCode(error);
-    return code !== undefined && NO_ROOM.has(code) ? storageIsDown(error) : internalError(what, error);
+    return isNoRoom(error) ? storageIsDown(error) : internalError(what, error);
 }

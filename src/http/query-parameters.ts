@@ -76,7 +76,10 @@ export class QueryParameters {
     /** All names and values, for the audit record. */
     toObject(): Readonly<Record<string, string | readonly string[]>> {
         return Object.fromEntries(
-            [...this.#values.entries()].map(([key, values]) => [key, values.length === 1 ? (values[0] ?? '') : values]),
+            [...this.#values.entries()].map(([key, values]) => [
+                key,
+                values.length === 1 ? (values[0] ?? '') : values,
+            ]),
         );
     }
 }

@@ -31,11 +31,21 @@ export interface DownloadReply {
 /** What a handler answers; the sender turns it into bytes, for HEAD without the body. */
 export type Reply =
     /** A value sent as JSON with two-space indent. */
-    | { readonly kind: 'json'; readonly value: unknown; readonly status?: number; readonly headers?: ReplyHeaders }
+    | {
+          readonly kind: 'json';
+          readonly value: unknown;
+          readonly status?: number;
+          readonly headers?: ReplyHeaders;
+      }
     /** JSON that is already text: one part or many, sent one after the other with the total as length. */
     | { readonly kind: 'text'; readonly parts: readonly Buffer[]; readonly headers?: ReplyHeaders }
     /** No body: 202, 204, 301, 304. */
     | { readonly kind: 'empty'; readonly status: number; readonly headers?: ReplyHeaders }
     /** Bytes in memory with a content type of their own. */
-    | { readonly kind: 'bytes'; readonly bytes: Buffer; readonly contentType: string; readonly headers?: ReplyHeaders }
+    | {
+          readonly kind: 'bytes';
+          readonly bytes: Buffer;
+          readonly contentType: string;
+          readonly headers?: ReplyHeaders;
+      }
     | DownloadReply;

@@ -81,5 +81,10 @@ export interface Storage {
     /** Temporary names of uploads this process is receiving. */
     uploadsInProgress(): readonly string[];
     /** Free space where the backend knows it; rejects when the storage cannot be used. */
-    check(): Promise<{ readonly freeBytes?: number; readonly totalBytes?: number; readonly freeInodes?: number; readonly totalInodes?: number }>;
+    check(): Promise<{
+        readonly freeBytes?: number;
+        readonly totalBytes?: number;
+        readonly freeInodes?: number;
+        readonly totalInodes?: number;
+    }>;
 }

@@ -1,0 +1,285 @@
+import { hostname } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type Logger from 'bunyan';
+import { type Backends, createBackends, requireSupported } from './app/backends.js';
+import { Control } from './app/control.js';
+import { drain } from './app/drain.js';
+import { healthChecks } from './app/health-checks.js';
+import { LiveConfig } from './app/live-config.js';
+import { metricSources } from './app/metric-sources.js';
+import { reloadConfig } from './app/reload.js';
+import { Roles } from './app/roles.js';
+import { BackgroundTasks } from './app/tasks.js';
+import { KeyFiles } from './auth/key-files.js';
+import { SignatureAuthenticator } from './auth/signature.js';
+import { censor } from './base/censor.js';
+import { systemClock } from './base/clock.js';
+import { loadConfig } from './base/config.js';
+import type { ConfigOverrides } from './base/config-computed.js';
+import type { BaseDirectories, Config } from './base/config-types.js';
+import { VERSION } from './base/constants.js';
+import { baseDirectories } from './base/directories.js';
+import { setLogLevel } from './base/log.js';
+import { MetricsListener } from './http/metrics-listener.js';
+import { RequestMetrics, staticLabels } from './http/metrics.js';
+import { createRoutes } from './http/routes.js';
+import { createHttpServer, type HttpServer } from './http/server.js';
+import { DocumentRenderer } from './images/render.js';
+import { BaseLock } from './lock/base-lock.js';
+import { checkDataVersion, writeDataVersion } from './maintenance/data-version.js';
+import { HealthMonitor } from './maintenance/health.js';
+import { prepareDirectories } from './maintenance/prepare-directories.js';
+
+/** How a server is started. */
+export interface StartOptions {
+    readonly configPath: string;
+    readonly overrides: ConfigOverrides;
+    /** Number of `-d` switches; above 0 `logLevel` of the configuration is ignored. */
+    readonly debug: number;
+    readonly log: Logger;
+}
+
+const DOCS_DIRECTORY = fileURLToPath(new URL('../build/docs/public', import.meta.url));
+
+/** Exit code of a server that must not go on (operations 1.2). */
+const FAILED = 2;
+
+function loadAndLogConfig(options: StartOptions): Config {
+    const { log } = options;
+    const config = loadConfig(options.configPath, {
+        overrides: options.overrides,
+        onWarning: (message) => log.warn(message),
+    });
+    if (options.debug === 0) {
+        setLogLevel(log, config.logLevel);
+    }
+    log.info({ config: JSON.stringify(censor(config)) }, 'loaded config');
+    requireSupported(config);
+    return config;
+}
+
+/** A whole server: the only place where the parts are put together. */
+export class ImageServer {
+    /** Resolves to the exit code when the server has to end on its own account. */
+    readonly ended: Promise<number>;
+    readonly #options: StartOptions;
+    readonly #log: Logger;
+    readonly #config: LiveConfig;
+    readonly #directories: BaseDirectories;
+    readonly #backends: Backends;
+    readonly #keys: KeyFiles | undefined;
+    readonly #roles: Roles;
+    readonly #tasks: BackgroundTasks;
+    readonly #http: HttpServer;
+    readonly #control: Control;
+    readonly #metricsListener: MetricsListener;
+    #end: (code: number) => void = () => undefined;
+    #stopped: Promise<void> | undefined;
+
+    private constructor(options: StartOptions) {
+        const { log } = options;
+        this.#options = options;
+        this.#log = log;
+        this.ended = new Promise((resolve) => (this.#end = resolve));
+        const config = new LiveConfig(loadAndLogConfig(options));
+        this.#config = config;
+        this.#directories = baseDirectories(config.current.dataDir);
+        const directories = this.#directories;
+        this.#backends = createBackends({ config, directories, log, clock: systemClock });
+        const { images, database, archive } = this.#backends;
+        const storages = [...images.storages.values()];
+        const lock = new BaseLock({
+            directories,
+            log: log.child({ component: 'lock' }),
+            clock: systemClock,
+            app: `imgapi ${VERSION}`,
+        });
+        this.#keys =
+            config.current.authType === 'signature'
+                ? new KeyFiles({ directories, config, log: log.child({ component: 'authkeys' }) })
+                : undefined;
+        const keys = this.#keys;
+        this.#tasks = new BackgroundTasks({
+            backends: this.#backends,
+            directories,
+            config,
+            log,
+            clock: systemClock,
+        });
+        this.#roles = new Roles(lock, this.#roleActions(), log);
+        const renderer = new DocumentRenderer();
+        const metrics = new RequestMetrics(staticLabels(config.current, hostname()));
+        const skippedRecords = () => database.skipped.length;
+        this.#control = new Control({
+            config,
+            backends: this.#backends,
+            keys,
+            roles: this.#roles,
+            renderer,
+            log,
+            health: new HealthMonitor(
+                healthChecks({ config, database, storages, skippedRecords, keys, lock }),
+                systemClock,
+            ),
+            inFlight: () => this.#http.inFlight(),
+            reload: () => void this.reload(),
+        });
+        this.#http = createHttpServer({
+            routes: createRoutes({
+                images,
+                renderer,
+                config,
+                authenticator: keys && new SignatureAuthenticator({ keys, clock: systemClock, log }),
+                role: this.#roles,
+                control: this.#control,
+                docsDirectory: DOCS_DIRECTORY,
+            }),
+            log,
+            config,
+            metrics,
+            isDraining: () => this.#roles.isDraining(),
+        });
+        this.#metricsListener = new MetricsListener({ metrics, log });
+        metricSources({
+            database,
+            storages,
+            archive,
+            inFlight: () => this.#http.inFlight(),
+            placeholdersPurged: () => this.#tasks.placeholdersPurged,
+        }).forEach((metric) => metrics.register(metric));
+    }
+
+    /**
+     * Starts a server in the order of operations 1.2; resolves when it listens.
+     *
+     * @throws whatever keeps it from starting
+     */
+    static async start(options: StartOptions): Promise<ImageServer> {
+        const server = new ImageServer(options);
+        try {
+            await server.#open();
+        } catch (error) {
+            await server.#close();
+            throw error;
+        }
+        return server;
+    }
+
+    /** Prepares the data as the writer would, and gives it free again (`--migrate`). */
+    static async migrate(options: StartOptions): Promise<void> {
+        const server = new ImageServer(options);
+        try {
+            await server.#prepare();
+            await server.#roles.start();
+            if (!server.#roles.isWriter()) {
+                throw new Error('run/imgapi.lock is held by another process');
+            }
+        } finally {
+            await server.#close();
+        }
+    }
+
+    /** Lets running requests finish, then stops everything (operations 1.4). Calls share one run. */
+    stop(): Promise<void> {
+        this.#stopped ??= this.#drainAndClose();
+        return this.#stopped;
+    }
+
+    /** Reads configuration and keys again; a change that cannot be applied live ends the server (operations 1.4). */
+    async reload(): Promise<void> {
+        const restart = await reloadConfig({
+            configPath: this.#options.configPath,
+            overrides: this.#options.overrides,
+            setLevel: (level) => (this.#options.debug === 0 ? setLogLevel(this.#log, level) : undefined),
+            config: this.#config,
+            keys: this.#keys,
+            database: this.#backends.database,
+            log: this.#log,
+        });
+        if (restart) {
+            await this.stop();
+            this.#end(0);
+        }
+    }
+
+    /** Logs a summary of the state (operations 1.4, SIGUSR2). */
+    async logState(): Promise<void> {
+        this.#log.info({ state: await this.#control.state() }, 'state');
+    }
+
+    #roleActions(): ConstructorParameters<typeof Roles>[1] {
+        return {
+            becomeWriter: async () => {
+                await writeDataVersion(this.#directories, VERSION);
+                await this.#backends.database.becomeWriter();
+            },
+            startTasks: () => this.#tasks.start(),
+            fail: (error) => {
+                this.#log.fatal({ err: error }, 'this process must not go on');
+                this.#end(FAILED);
+            },
+        };
+    }
+
+    async #prepare(): Promise<void> {
+        await prepareDirectories(this.#directories);
+        await checkDataVersion(this.#directories);
+        for (const storage of this.#backends.images.storages.values()) {
+            await storage.setup();
+        }
+        await this.#backends.database.setup();
+    }
+
+    async #open(): Promise<void> {
+        const config = this.#config.current;
+        await this.#prepare();
+        await this.#loadKeys();
+        if (config.metrics !== undefined && config.metrics.port !== 0) {
+            await this.#metricsListener.listen(config.metrics.port, config.metrics.address);
+        }
+        await this.#roles.start();
+        const port = await this.#http.listen(config.port, config.address);
+        this.#log.info(`Image API listening on <http://${config.address}:${port}>.`);
+        if (this.#roles.isWriter()) {
+            this.#tasks.start();
+        }
+        this.#log.info('startup complete');
+    }
+
+    async #loadKeys(): Promise<void> {
+        if (this.#keys === undefined) {
+            return;
+        }
+        await this.#keys.load();
+        this.#keys.watch();
+        if (Object.keys(this.#keys.counts()).length === 0) {
+            this.#log.warn('authType=signature but no keys loaded');
+        }
+    }
+
+    async #drainAndClose(): Promise<void> {
+        const { drainDelaySec, shutdownTimeoutSec } = this.#config.current;
+        this.#roles.startDraining();
+        await drain({
+            http: this.#http,
+            log: this.#log,
+            delaySeconds: drainDelaySec,
+            limitSeconds: shutdownTimeoutSec,
+            releaseWriter: async () => {
+                await this.#tasks.stop();
+                await this.#roles.release();
+            },
+        });
+        await this.#close();
+        this.#log.info('shutdown complete');
+    }
+
+    async #close(): Promise<void> {
+        await this.#tasks.stop();
+        await this.#roles.release();
+        await this.#http.close();
+        await this.#metricsListener.close();
+        this.#keys?.close();
+        await this.#backends.database.close();
+    }
+}

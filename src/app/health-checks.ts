@@ -1,0 +1,86 @@
+import type { KeyStore } from '../auth/auth.js';
+import type { ConfigSource } from '../base/config-types.js';
+import type { Database } from '../database/database.js';
+import type { BaseLock } from '../lock/base-lock.js';
+import { type HealthCheck, HealthProblem, judgeFree } from '../maintenance/health.js';
+import type { Storage } from '../storage/storage.js';
+
+/** What the checks look at. */
+export interface HealthSubjects {
+    readonly config: ConfigSource;
+    readonly database: Database;
+    readonly storages: Iterable<Storage>;
+    /** Files in `manifests/` that could not be taken as records. */
+    readonly skippedRecords: () => number;
+    readonly keys: KeyStore | undefined;
+    readonly lock: BaseLock;
+}
+
+function storageCheck(storage: Storage, isOnly: boolean): HealthCheck {
+    return {
+        name: `stor.${storage.type}`,
+        impact: isOnly ? 'down' : 'degraded',
+        run: async () => {
+            const facts = await storage.check();
+            judgeFree('space', facts.freeBytes, facts.totalBytes);
+            judgeFree('inodes', facts.freeInodes, facts.totalInodes);
+            return { ...facts };
+        },
+    };
+}
+
+function recordsCheck(skippedRecords: () => number): HealthCheck {
+    return {
+        name: 'records',
+        impact: 'degraded',
+        run: () => {
+            const skipped = skippedRecords();
+            return skipped > 0
+                ? Promise.reject(new Error(`${skipped} record(s) could not be read; see the log`))
+                : Promise.resolve({});
+        },
+    };
+}
+
+function keysCheck(keys: KeyStore): HealthCheck {
+    return {
+        name: 'authkeys',
+        impact: 'degraded',
+        run: () => {
+            const count = Object.values(keys.counts()).reduce((sum, one) => sum + one, 0);
+            return count === 0
+                ? Promise.reject(new Error('no keys loaded: every signed request is refused'))
+                : Promise.resolve({ count });
+        },
+    };
+}
+
+function lockCheck(lock: BaseLock): HealthCheck {
+    return {
+        name: 'lock',
+        impact: 'degraded',
+        run: () =>
+            lock.foreign
+                ? Promise.reject(new HealthProblem('run/imgapi.lock belongs to another host', 'degraded'))
+                : Promise.resolve({ held: lock.held }),
+    };
+}
+
+/** The checks of `/health` (operations 1.6). */
+export function healthChecks(subjects: HealthSubjects): readonly HealthCheck[] {
+    const storages = [...subjects.storages];
+    return [
+        {
+            name: 'database',
+            impact: 'down',
+            run: async () => {
+                await subjects.database.ping();
+                return {};
+            },
+        },
+        ...storages.map((storage) => storageCheck(storage, storages.length === 1)),
+        recordsCheck(subjects.skippedRecords),
+        ...(subjects.keys === undefined ? [] : [keysCheck(subjects.keys)]),
+        lockCheck(subjects.lock),
+    ];
+}

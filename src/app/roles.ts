@@ -1,0 +1,74 @@
+import type Logger from 'bunyan';
+import type { ProcessRole } from '../http/services.js';
+import type { BaseLock } from '../lock/base-lock.js';
+
+/** What happens when this process becomes the one that writes. */
+export interface RoleActions {
+    /** Brings the database up to date and lets it write; rejects when it cannot. */
+    becomeWriter(): Promise<void>;
+    /** Starts the background tasks only the holder of the lock runs. */
+    startTasks(): void;
+    /** The lock was taken by another process, or becoming the writer failed: the process must end. */
+    fail(error: Error): void;
+}
+
+/** Decides which process of a base directory writes and runs background tasks (operations 4.7). */
+export class Roles implements ProcessRole {
+    readonly #lock: BaseLock;
+    readonly #actions: RoleActions;
+    readonly #log: Logger;
+    #writing = false;
+    #draining = false;
+
+    constructor(lock: BaseLock, actions: RoleActions, log: Logger) {
+        this.#lock = lock;
+        this.#actions = actions;
+        this.#log = log;
+    }
+
+    /** Takes the lock, or becomes a reader that takes over when the holder ends. */
+    async start(): Promise<void> {
+        this.#lock.onLost(() =>
+            this.#actions.fail(new Error('run/imgapi.lock was taken by another process')),
+        );
+        if (await this.#lock.tryAcquire()) {
+            await this.#actions.becomeWriter();
+            this.#writing = true;
+            return;
+        }
+        this.#log.info('another process holds the lock: this one is a reader');
+        this.#lock.waitForTakeover(async () => {
+            try {
+                await this.#actions.becomeWriter();
+                this.#writing = true;
+                this.#log.info('lock taken over: this process is the writer now');
+                this.#actions.startTasks();
+            } catch (error) {
+                this.#actions.fail(error instanceof Error ? error : new Error(String(error)));
+            }
+        });
+    }
+
+    isWriter(): boolean {
+        return this.#writing;
+    }
+
+    isHolder(): boolean {
+        return this.#lock.held;
+    }
+
+    isDraining(): boolean {
+        return this.#draining;
+    }
+
+    /** From now on the process says that it is on its way out. */
+    startDraining(): void {
+        this.#draining = true;
+    }
+
+    /** Gives the lock away, so that a reader takes over; writes are refused from now on. */
+    async release(): Promise<void> {
+        this.#writing = false;
+        await this.#lock.release();
+    }
+}

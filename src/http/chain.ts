@@ -1,0 +1,137 @@
+import {
+    notAUuid,
+    resourceNotFound,
+    serviceUnavailable,
+    unauthorized,
+    validationFailed,
+} from '../base/errors.js';
+import { isUuid } from '../base/uuid.js';
+import { loadImage, requireOwner } from '../images/load.js';
+import type { Call } from './call.js';
+import { checkDocumentConditions } from './document.js';
+
+/**
+ * The building blocks of http-api 1.12 by name. A chain is a list of them; they run in that order
+ * and the first that fails ends the request.
+ */
+export type StepName =
+    'AUTH' | 'PAUTH' | 'WRITER' | 'UUID' | 'CHAN' | 'CHAN*' | 'BODY' | 'LOAD' | 'OWNER' | 'ADMINF' | 'COND';
+
+type Step = (call: Call) => Call | Promise<Call>;
+
+/** Refuses an `account` that is no UUID (http-api 1.12, LOAD 1 and OWNER). */
+export function requireAccountUuid(call: Call): void {
+    if (call.account !== undefined && !isUuid(call.account)) {
+        throw notAUuid('account', call.account);
+    }
+}
+
+function authenticate(call: Call): Call {
+    const { authenticator } = call.services;
+    if (authenticator === undefined) {
+        return call;
+    }
+    const { exchange } = call;
+    const user = authenticator.authenticate({
+        method: exchange.method,
+        url: exchange.target,
+        httpVersion: exchange.httpVersion,
+        headers: exchange.headers,
+    });
+    exchange.noteUser(user);
+    return call.with({ user });
+}
+
+function authenticateIfAsked(call: Call): Call {
+    return call.exchange.headers.authorization === undefined ? call : authenticate(call);
+}
+
+function requireWriter(call: Call): Call {
+    if (!call.services.role.isWriter()) {
+        throw serviceUnavailable('this process is a reader', 1);
+    }
+    return call;
+}
+
+function requireUuid(call: Call): Call {
+    const uuid = call.exchange.params['uuid'];
+    if (!isUuid(uuid)) {
+        throw resourceNotFound(`${call.exchange.target} does not exist`);
+    }
+    return call.with({ uuid });
+}
+
+function selectChannel(call: Call, starAllowed: boolean): Call {
+    const { channels } = call.config;
+    if (channels === undefined) {
+        return call;
+    }
+    const name = call.exchange.query.get('channel');
+    if (name === '*' && starAllowed) {
+        return call;
+    }
+    const channel = channels.find((one) => (name === undefined ? one.default === true : one.name === name));
+    if (channel !== undefined) {
+        return call.with({ channel: channel.name });
+    }
+    throw name === undefined
+        ? validationFailed('channel not specified and the server has no default channel', [
+              { field: 'channel', code: 'MissingParameter' },
+          ])
+        : validationFailed(`unknown channel: ${name}`, [{ field: 'channel', code: 'Invalid' }]);
+}
+
+async function readBody(call: Call): Promise<Call> {
+    return call.with({ body: await call.exchange.readBody() });
+}
+
+async function load(call: Call): Promise<Call> {
+    requireAccountUuid(call);
+    return call.with({ image: await loadImage(call.services.images, call.context, call.uuid) });
+}
+
+function requireOwnership(call: Call): Call {
+    requireAccountUuid(call);
+    requireOwner(call.context, call.image.raw);
+    return call;
+}
+
+function adminFields(call: Call): Call {
+    const inclAdminFields = call.exchange.query.boolean('inclAdminFields') ?? false;
+    if (inclAdminFields && call.isAnonymous) {
+        throw unauthorized('Unauthorized (auth required to use "inclAdminFields" parameter)');
+    }
+    return call.with({ inclAdminFields });
+}
+
+function checkConditions(call: Call): Call {
+    checkDocumentConditions(call, call.image.raw);
+    return call;
+}
+
+const STEPS: Readonly<Record<StepName, Step>> = {
+    AUTH: authenticate,
+    PAUTH: authenticateIfAsked,
+    WRITER: requireWriter,
+    UUID: requireUuid,
+    CHAN: (call) => selectChannel(call, false),
+    'CHAN*': (call) => selectChannel(call, true),
+    BODY: readBody,
+    LOAD: load,
+    OWNER: requireOwnership,
+    ADMINF: adminFields,
+    COND: checkConditions,
+};
+
+/**
+ * Runs the steps of a chain in order.
+ *
+ * @throws what the first failing step throws
+ */
+export async function runChain(steps: readonly StepName[], start: Call): Promise<Call> {
+    let call = start;
+    for (const step of steps) {
+        call = await STEPS[step](call);
+    }
+    return call;
+}

@@ -1,0 +1,138 @@
+import { invalidParameter } from '../../base/errors.js';
+import type { StoredImage } from '../../database/database.js';
+import { activateImage } from '../../images/activate-image.js';
+import { addImageToChannel } from '../../images/add-image-to-channel.js';
+import { changeImageStorage } from '../../images/change-storage.js';
+import { setImageDisabled } from '../../images/enable-image.js';
+import { importImage } from '../../images/import-image.js';
+import { updateImage } from '../../images/update-image.js';
+import type { RawImage } from '../../manifest/types.js';
+import { bodyValue } from '../body-value.js';
+import type { Call } from '../call.js';
+import type { StepName } from '../chain.js';
+import { adminDocumentReply, checkDocumentConditions, documentReply } from '../document.js';
+import type { Action, Endpoint, Handler } from '../endpoint.js';
+import { accountParameter, channelParameter } from '../parameters.js';
+import { hasChannels } from '../services.js';
+import { notAvailable, unavailableAction } from '../unavailable.js';
+
+/** Steps of the actions that change a loaded image under the conditions of the request (http-api 2). */
+const CONDITIONAL: readonly StepName[] = ['LOAD', 'OWNER', 'COND'];
+
+/** The conditions again, for each newer record a change is tried on (backends W3). */
+function precondition(call: Call): (raw: RawImage) => void {
+    return (raw) => {
+        checkDocumentConditions(call, raw);
+    };
+}
+
+function answerWith(change: (call: Call) => Promise<StoredImage>): Handler {
+    return async (call) => documentReply(call, (await change(call)).raw);
+}
+
+const importAction: Action = {
+    action: 'import',
+    name: 'AdminImportImage',
+    summary: 'Creates an image with the uuid, and keeps the publication date, of the manifest in the body.',
+    parameters: [{ name: 'skip_owner_check', summary: '`true`: the owner need not exist.' }],
+    chain: [],
+    handle: answerWith((call) => {
+        if (call.exchange.query.has('source')) {
+            throw notAvailable('import from a source');
+        }
+        return importImage(call.services.images, call.context, call.uuid, bodyValue(call), {
+            skipOwnerCheck: () => call.exchange.query.boolean('skip_owner_check', true) ?? false,
+        });
+    }),
+};
+
+const changeStorageAction: Action = {
+    action: 'change-stor',
+    name: 'AdminChangeImageStor',
+    summary: 'Moves the file of an image to another storage.',
+    parameters: [{ name: 'stor', summary: 'The storage to move to.', required: true }],
+    chain: ['LOAD'],
+    handle: async (call) =>
+        adminDocumentReply(
+            call,
+            (
+                await changeImageStorage(
+                    call.services.images,
+                    call.context,
+                    call.uuid,
+                    call.exchange.query.get('stor'),
+                )
+            ).raw,
+        ),
+};
+
+const actions: readonly Action[] = [
+    unavailableAction('import-remote', 'AdminImportRemoteImage'),
+    importAction,
+    unavailableAction('import-from-datacenter', 'ImportImageFromDatacenter'),
+    changeStorageAction,
+    { ...unavailableAction('export', 'ExportImage'), chain: ['LOAD', 'OWNER'] },
+    {
+        action: 'activate',
+        name: 'ActivateImage',
+        summary: 'Makes an image with a file usable; sets its publication date.',
+        chain: CONDITIONAL,
+        handle: answerWith((call) =>
+            activateImage(call.services.images, call.context, call.uuid, precondition(call)),
+        ),
+    },
+    ...([false, true] as const).map((disabled): Action => ({
+        action: disabled ? 'disable' : 'enable',
+        name: disabled ? 'DisableImage' : 'EnableImage',
+        summary: disabled ? 'Keeps an image from being used for new instances.' : 'Takes a disabling back.',
+        chain: CONDITIONAL,
+        handle: answerWith((call) =>
+            setImageDisabled(call.services.images, call.context, call.uuid, disabled, precondition(call)),
+        ),
+    })),
+    {
+        action: 'channel-add',
+        name: 'ChannelAddImage',
+        summary: 'Adds an image to the channel named in the body: `{"channel": "release"}`.',
+        chain: CONDITIONAL,
+        available: (call) => hasChannels(call.config),
+        handle: answerWith((call) =>
+            addImageToChannel(
+                call.services.images,
+                call.context,
+                call.uuid,
+                bodyValue(call),
+                precondition(call),
+            ),
+        ),
+    },
+    {
+        action: 'update',
+        name: 'UpdateImage',
+        summary: 'Changes the fields given in the body; `null` removes a field.',
+        chain: CONDITIONAL,
+        handle: answerWith((call) =>
+            updateImage(call.services.images, call.context, call.uuid, bodyValue(call), precondition(call)),
+        ),
+    },
+];
+
+/** POST /images/:uuid (http-api 3.4, 3.13-3.19). */
+export const changeImageEndpoint: Endpoint = {
+    name: 'UpdateImage',
+    method: 'POST',
+    path: '/images/:uuid',
+    summary: 'Changes an image; `action` says how.',
+    parameters: [accountParameter, channelParameter],
+    chain: ['AUTH', 'WRITER', 'UUID', 'CHAN', 'BODY'],
+    actions,
+    unknownAction: CONDITIONAL,
+    withoutAction: {
+        chain: CONDITIONAL,
+        handle: () => {
+            throw invalidParameter('no image "action" was specified', [
+                { field: 'action', code: 'MissingParameter' },
+            ]);
+        },
+    },
+};

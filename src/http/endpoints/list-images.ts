@@ -1,0 +1,66 @@
+import { listImages } from '../../images/list-images.js';
+import type { Call } from '../call.js';
+import { requireAccountUuid } from '../chain.js';
+import { listReply } from '../document.js';
+import type { Endpoint } from '../endpoint.js';
+import { accountParameter, channelOrAnyParameter } from '../parameters.js';
+import type { Reply } from '../reply.js';
+
+async function handle(call: Call): Promise<Reply> {
+    requireAccountUuid(call);
+    const { query } = call.exchange;
+    const text = (name: string) => {
+        const value = query.raw(name);
+        return value === undefined ? {} : { [name]: value };
+    };
+    const images = await listImages(call.services.images, call.context, {
+        ...text('owner'),
+        ...text('name'),
+        ...text('version'),
+        ...text('os'),
+        ...text('type'),
+        ...text('state'),
+        ...text('limit'),
+        ...text('marker'),
+        ...text('sort'),
+        tags: query.startingWith('tag.'),
+        billingTags: query.all('billing_tag'),
+        parsePublic: () => query.boolean('public'),
+        anonymous: call.isAnonymous,
+    });
+    return listReply(
+        call,
+        images.map((image) => image.raw),
+    );
+}
+
+/** GET /images (http-api 3.1). */
+export const listImagesEndpoint: Endpoint = {
+    name: 'ListImages',
+    method: 'GET',
+    path: '/images',
+    aliases: ['/images/'],
+    summary: 'Lists images, oldest first.',
+    parameters: [
+        accountParameter,
+        channelOrAnyParameter,
+        { name: 'owner', summary: 'Only images of this owner.' },
+        {
+            name: 'state',
+            summary: '`active` (default), `disabled`, `unactivated`, `creating`, `failed` or `all`.',
+        },
+        { name: 'name', summary: 'Exact name, or `~text` for names that contain the text.' },
+        { name: 'version', summary: 'Exact version, or `~text`.' },
+        { name: 'os', summary: 'Exact operating system.' },
+        { name: 'type', summary: 'Exact type, or `!type` for all others.' },
+        { name: 'public', summary: '`true`: only public images; `false`: only private ones.' },
+        { name: 'tag.KEY', summary: 'Only images with this value of the tag KEY; empty: with any value.' },
+        { name: 'billing_tag', summary: 'Only images with this billing tag; may be repeated.' },
+        { name: 'limit', summary: 'Most images to return.' },
+        { name: 'marker', summary: 'Start at this image uuid or date, inclusive.' },
+        { name: 'sort', summary: '`published_at.asc` (default) or `published_at.desc`.' },
+        { name: 'inclAdminFields', summary: '`true` adds `files[].stor`; needs authentication.' },
+    ],
+    chain: ['PAUTH', 'CHAN*', 'ADMINF'],
+    handle,
+};

@@ -1,0 +1,32 @@
+import type { ParameterFacts } from './route.js';
+
+/** The account a call is made for. */
+export const accountParameter: ParameterFacts = {
+    name: 'account',
+    summary: 'UUID of the account the call is made for; visibility and ownership rules then apply.',
+};
+
+/** The channel of a call that changes something. */
+export const channelParameter: ParameterFacts = {
+    name: 'channel',
+    summary: 'Channel to work in; default: the default channel. Ignored on a server without channels.',
+};
+
+/** The channel of a call that reads. */
+export const channelOrAnyParameter: ParameterFacts = {
+    name: 'channel',
+    summary:
+        'Channel to look in, `*` for all; default: the default channel. Ignored on a server without channels.',
+};
+
+/** Where an operator wants the bytes. */
+export const storageParameter: ParameterFacts = {
+    name: 'storage',
+    summary: '`local` or `manta`; operators only.',
+};
+
+/** Hash the uploaded bytes must have. */
+export const sha1Parameter: ParameterFacts = {
+    name: 'sha1',
+    summary: 'Hex SHA-1 of the bytes; the upload fails if they have another one.',
+};

@@ -1,0 +1,45 @@
+import type { Endpoint } from './endpoint.js';
+import { toRoute } from './endpoint.js';
+import { reloadAuthKeysEndpoint } from './endpoints/auth-keys.js';
+import { changeAclEndpoint } from './endpoints/change-acl.js';
+import { changeImageEndpoint } from './endpoints/change-image.js';
+import { listChannelsEndpoint } from './endpoints/channels.js';
+import { createImageEndpoint } from './endpoints/create-image.js';
+import { deleteImageEndpoint } from './endpoints/delete-image.js';
+import { docsEndpoints } from './endpoints/docs.js';
+import { getImageEndpoint } from './endpoints/get-image.js';
+import { healthEndpoint } from './endpoints/health.js';
+import { imageFileEndpoints } from './endpoints/image-file.js';
+import { imageIconEndpoints } from './endpoints/image-icon.js';
+import { listImageJobsEndpoint } from './endpoints/image-jobs.js';
+import { listImagesEndpoint } from './endpoints/list-images.js';
+import { pingEndpoint } from './endpoints/ping.js';
+import { redirectEndpoints } from './endpoints/redirects.js';
+import { stateEndpoints } from './endpoints/state.js';
+import type { Route } from './route.js';
+import type { ApiServices } from './services.js';
+
+/** Every endpoint, in the order of http-api 2; `Allow` headers and the reference keep this order. */
+export const ENDPOINTS: readonly Endpoint[] = [
+    listImagesEndpoint,
+    createImageEndpoint,
+    getImageEndpoint,
+    changeImageEndpoint,
+    deleteImageEndpoint,
+    ...imageFileEndpoints,
+    ...imageIconEndpoints,
+    changeAclEndpoint,
+    listImageJobsEndpoint,
+    listChannelsEndpoint,
+    pingEndpoint,
+    healthEndpoint,
+    ...stateEndpoints,
+    reloadAuthKeysEndpoint,
+    ...redirectEndpoints,
+    ...docsEndpoints,
+];
+
+/** The route table of a server. */
+export function createRoutes(services: ApiServices): readonly Route[] {
+    return ENDPOINTS.map((endpoint) => toRoute(endpoint, services));
+}

@@ -1,0 +1,102 @@
+import type Logger from 'bunyan';
+import { ImageServer, type StartOptions } from './app.js';
+import { checkConfig } from './base/config.js';
+import { VERSION } from './base/constants.js';
+import { createLogger } from './base/log.js';
+import { parseServerOptions, serverHelp, type ServerOptions } from './cli/server-options.js';
+
+type RunOptions = Extract<ServerOptions, { kind: 'run' }>;
+
+/** Exit codes of operations 1.2. */
+const EXIT = { ok: 0, usage: 1, interrupted: 1, failed: 2 } as const;
+
+/** Exit codes of a second signal, which does not wait (operations 1.4). */
+const IMPATIENT = { SIGINT: 130, SIGTERM: 143 } as const;
+
+function startOptions(options: RunOptions, log: Logger): StartOptions {
+    const { configPath, debug, port, address, metricsPort } = options;
+    return {
+        configPath,
+        debug,
+        log,
+        overrides: {
+            ...(port === undefined ? {} : { port }),
+            ...(address === undefined ? {} : { address }),
+            ...(metricsPort === undefined ? {} : { metricsPort }),
+        },
+    };
+}
+
+function check(options: RunOptions, log: Logger): number {
+    const problems = checkConfig(options.configPath, { overrides: startOptions(options, log).overrides });
+    for (const problem of problems) {
+        process.stderr.write(`${problem}\n`);
+    }
+    return problems.length === 0 ? EXIT.ok : EXIT.failed;
+}
+
+function handleSignals(server: ImageServer, log: Logger): void {
+    let stopping = false;
+    const stop = (signal: keyof typeof IMPATIENT, code: number) => {
+        if (stopping) {
+            process.exit(IMPATIENT[signal]);
+        }
+        stopping = true;
+        log.info({ signal }, 'shutting down');
+        server.stop().then(
+            () => process.exit(code),
+            (error: unknown) => {
+                log.fatal({ err: error }, 'error shutting down');
+                process.exit(EXIT.failed);
+            },
+        );
+    };
+    process.on('SIGTERM', () => stop('SIGTERM', EXIT.ok));
+    process.on('SIGINT', () => stop('SIGINT', EXIT.interrupted));
+    process.on('SIGHUP', () => void server.reload());
+    process.on('SIGUSR2', () => void server.logState());
+}
+
+async function run(options: RunOptions): Promise<void> {
+    const log = createLogger({
+        ...(options.debug === 0 ? {} : { level: options.debug === 1 ? 'debug' : 'trace' }),
+        src: options.debug >= 3,
+    });
+    try {
+        if (options.migrate) {
+            await ImageServer.migrate(startOptions(options, log));
+            return;
+        }
+        const server = await ImageServer.start(startOptions(options, log));
+        handleSignals(server, log);
+        process.exit(await server.ended);
+    } catch (error) {
+        log.fatal({ err: error }, 'error starting up');
+        process.exit(EXIT.failed);
+    }
+}
+
+async function main(argv: readonly string[]): Promise<void> {
+    const options = parseServerOptions(argv);
+    switch (options.kind) {
+        case 'help':
+            process.stdout.write(serverHelp());
+            return;
+        case 'version':
+            process.stdout.write(`IMGAPI ${VERSION}\n`);
+            return;
+        case 'usage-error':
+            process.stderr.write(`${options.message}\n`);
+            process.stdout.write(serverHelp());
+            process.exitCode = EXIT.usage;
+            return;
+        case 'run':
+            if (options.check) {
+                process.exitCode = check(options, createLogger());
+                return;
+            }
+            await run(options);
+    }
+}
+
+await main(process.argv.slice(2));
