@@ -1,33 +1,56 @@
-function isContainer(value: unknown): value is object {
-    return typeof value === 'object' && value !== null;
+/** Tells whether what `container` holds is to be visited. */
+type Enter = (container: object) => boolean;
+
+function addContainers(found: object[], values: readonly unknown[], enter: Enter): void {
+    for (const value of values) {
+        if (typeof value === 'object' && value !== null && enter(value)) {
+            found.push(value);
+        }
+    }
+}
+
+/** Visits objects and arrays level by level, without recursion; returns the number of levels. */
+function visitLevels(value: unknown, enter: Enter, limit: number): number {
+    let level: object[] = [];
+    addContainers(level, [value], enter);
+    let depth = 0;
+    while (level.length > 0 && depth < limit) {
+        const next: object[] = [];
+        for (const container of level) {
+            const held = Array.isArray(container) ? (container as unknown[]) : Object.values(container);
+            addContainers(next, held, enter);
+        }
+        level = next;
+        depth += 1;
+    }
+    return depth;
+}
+
+/** How many levels deep objects and arrays are nested, at most `limit`; 0 for a plain value. */
+export function nestingLevels(value: unknown, limit: number): number {
+    return visitLevels(value, () => true, limit);
 }
 
 /**
- * Freezes a JSON value and everything in it, and returns it. Works without recursion, so depth does
- * not matter, and copes with values that are shared or frozen already.
+ * Freezes a JSON value and everything in it, and returns how many levels deep it is nested. Copes with
+ * any depth and with values that are shared or frozen already.
  */
-export function deepFreeze<T>(value: T): T {
-    const pending: object[] = [];
-    // Only objects that came frozen are remembered: a fresh record, the usual case, needs no set.
-    let seen: Set<object> | undefined;
-    const visit = (candidate: unknown): void => {
-        if (!isContainer(candidate)) {
-            return;
+export function freezeLevels(value: unknown): number {
+    // Only what came frozen is remembered: a fresh record, the usual case, needs no set.
+    let met: Set<object> | undefined;
+    const freeze = (container: object): boolean => {
+        if (!Object.isFrozen(container)) {
+            Object.freeze(container);
+            return true;
         }
-        if (!Object.isFrozen(candidate)) {
-            Object.freeze(candidate);
-            pending.push(candidate);
-        } else if (seen?.has(candidate) !== true) {
-            seen ??= new Set();
-            seen.add(candidate);
-            pending.push(candidate);
-        }
+        met ??= new Set();
+        return !met.has(container) && Boolean(met.add(container));
     };
-    visit(value);
-    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-        for (const key of Object.keys(next)) {
-            visit((next as Readonly<Record<string, unknown>>)[key]);
-        }
-    }
+    return visitLevels(value, freeze, Infinity);
+}
+
+/** Freezes a JSON value and everything in it, and returns it; see {@link freezeLevels}. */
+export function deepFreeze<T>(value: T): T {
+    freezeLevels(value);
     return value;
 }

@@ -38,14 +38,14 @@ function normaliseTexts(draft: DraftRecord, leniency: Leniency): void {
 function normaliseLists(draft: DraftRecord): void {
     const { acl, billing_tags: billingTags } = draft;
     if (acl === undefined) {
-        draft.acl = [];
+        draft.acl = Object.freeze([]);
     } else if (typeof acl === 'string') {
-        draft.acl = [acl];
+        draft.acl = Object.freeze([acl]);
     } else if (Array.isArray(acl) && acl.some((account) => typeof account === 'object')) {
-        draft.acl = acl.map(asText);
+        draft.acl = Object.freeze(acl.map(asText));
     }
     if (typeof billingTags === 'string' && billingTags !== '') {
-        draft.billing_tags = [billingTags];
+        draft.billing_tags = Object.freeze([billingTags]);
     }
 }
 
@@ -65,13 +65,13 @@ function normaliseTags(draft: DraftRecord, list: EntryList): void {
     const entries = search as readonly string[];
     const bad = findBadSearchEntry(entries);
     if (bad === undefined) {
-        draft.tagsObj = searchToTags(entries);
+        draft.tagsObj = Object.freeze(searchToTags(entries));
     } else {
         list.invalid('tags', `invalid key=value, "${bad}", in tagsSearchArray, "${entries.join(',')}"`);
     }
 }
 
-/** Brings the accepted forms of fields into the one the rules look at (manifest 9); changes `draft`. */
+/** Brings the accepted forms of fields into the one the rules look at (manifest 9); changes `draft`, with frozen values. */
 export function normaliseBeforeRules(draft: DraftRecord, list: EntryList, leniency: Leniency): void {
     normaliseTexts(draft, leniency);
     normaliseTags(draft, list);

@@ -1,61 +1,53 @@
 import type { ErrorEntry } from '../base/errors.js';
 import { EntryList } from './entry-list.js';
-import { type FieldName, fieldNames } from './fields.js';
-import { deepFreeze } from './freeze.js';
-import { isNestedTooDeeply } from './nesting.js';
+import { freezeLevels, nestingLevels } from './freeze.js';
 import { normaliseAcceptedForms, normaliseBeforeRules, withoutEmptyKeys } from './normalise.js';
 import type { DraftRecord, Leniency, Manifest, RuleContext } from './rule.js';
 import { checkFields, checkUnknownKeys } from './rules.js';
 import type { ManifestRules, RawImage } from './types.js';
 
-/** Fields the rules see under a condition only, or never (manifest 3.1). */
-const CONDITIONAL: ReadonlySet<FieldName> = new Set(['urn', 'tags', 'icon', 'acl', 'billing_tags'] as const);
-const UNCONDITIONAL = fieldNames(({ name }) => !CONDITIONAL.has(name));
+/**
+ * Deepest nesting of a field's value. Nothing real comes near; far deeper values would overflow the
+ * stack wherever they are written as JSON or text.
+ */
+const MAX_NESTING = 512;
 
 /** What an icon's record must have, in the order it is checked (manifest 3.1, step 5). */
 const ICON_FIELDS = ['contentMD5', 'size', 'contentType'] as const;
 
-function checkNesting(record: Readonly<Record<string, unknown>>, list: EntryList): void {
+/** Refuses values that are too deep, as `levelsOf` counts. */
+function checkNesting(record: Manifest, list: EntryList, levelsOf: (value: unknown) => number): void {
     for (const key of Object.keys(record)) {
-        if (isNestedTooDeeply(record[key])) {
+        if (levelsOf(record[key]) > MAX_NESTING) {
             list.invalid(key === 'tagsObj' ? 'tags' : key, 'nested too deeply');
         }
     }
 }
 
-/** Puts `icon` of a record before the rules: `true` for a whole one, nothing for a broken one (M11). */
-function addIcon(manifest: DraftRecord, draft: DraftRecord, list: EntryList): void {
-    if (!Object.hasOwn(draft, 'icon')) {
-        return;
+/** How the rules see an icon's record: `true` if it is whole; a broken one is reported here (M11). */
+function iconValue(icon: unknown, list: EntryList): unknown {
+    if (!icon) {
+        return icon;
     }
-    if (!draft.icon) {
-        manifest.icon = draft.icon;
-        return;
-    }
-    const icon = draft.icon as Readonly<Record<string, unknown>>;
-    const missing = ICON_FIELDS.find((key) => !icon[key]);
+    const missing = ICON_FIELDS.find((key) => !(icon as Manifest)[key]);
     if (missing === undefined) {
-        manifest.icon = true;
-    } else {
-        list.invalid('icon', `invalid image "icon": icon missing "${missing}" field`);
+        return true;
     }
+    list.invalid('icon', `invalid image "icon": icon missing "${missing}" field`);
+    return undefined;
 }
 
 /** The manifest that the rules look at (manifest 3.1, steps 2-7). */
 function toManifest(draft: DraftRecord, list: EntryList, leniency: Leniency): Manifest {
-    const manifest: DraftRecord = {};
-    for (const field of UNCONDITIONAL) {
-        if (Object.hasOwn(draft, field)) {
-            manifest[field] = draft[field];
-        }
-    }
-    const { tagsObj, billing_tags: billingTags } = draft;
+    const { urn: _unchecked, tags: _search, icon, billing_tags: billingTags, ...manifest } = draft;
     // Whatever a client sent as tags is looked at; a stored empty value is as good as none (M6).
-    if (leniency === 'strict' ? tagsObj !== undefined : Boolean(tagsObj)) {
-        manifest.tags = tagsObj;
+    if (leniency === 'strict' ? draft.tagsObj !== undefined : Boolean(draft.tagsObj)) {
+        manifest.tags = draft.tagsObj;
     }
-    addIcon(manifest, draft, list);
-    manifest.acl = draft.acl;
+    const shownIcon = iconValue(icon, list);
+    if (shownIcon !== undefined) {
+        manifest.icon = shownIcon;
+    }
     if (billingTags) {
         manifest.billing_tags = billingTags;
     }
@@ -79,7 +71,7 @@ export function validateRaw(
     leniency: Leniency,
 ): RawImage {
     const list = new EntryList();
-    checkNesting(raw, list);
+    checkNesting(raw, list, freezeLevels);
     const draft: DraftRecord = { ...raw };
     if (list.entries.length === 0) {
         normaliseBeforeRules(draft, list, leniency);
@@ -93,7 +85,7 @@ export function validateRaw(
     if (leniency === 'strict') {
         normaliseAcceptedForms(draft);
     }
-    return deepFreeze(withoutEmptyKeys(draft) as unknown as RawImage);
+    return Object.freeze(withoutEmptyKeys(draft)) as unknown as RawImage;
 }
 
 /** What the stand-alone validators take beside the manifest. */
@@ -108,7 +100,7 @@ function validateManifest(
     options: ValidatorOptions = {},
 ): readonly ErrorEntry[] | null {
     const list = new EntryList();
-    checkNesting(manifest, list);
+    checkNesting(manifest, list, (value) => nestingLevels(value, MAX_NESTING + 1));
     if (list.entries.length === 0) {
         const channels = Boolean(options.channelFromName);
         checkFields(manifest, list, { profile, channels, leniency: 'strict' });
