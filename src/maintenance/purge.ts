@@ -1,0 +1,99 @@
+import type Logger from 'bunyan';
+import type { Clock } from '../base/clock.js';
+import type { StorageType } from '../base/constants.js';
+import { ApiError } from '../base/errors.js';
+import type { KeyedQueue } from '../base/keyed-queue.js';
+import type { Database } from '../database/database.js';
+import type { RawImage } from '../manifest/types.js';
+import type { DeleteJournal, PendingDelete } from '../storage/delete-journal.js';
+import type { Storage, StoredFileName } from '../storage/storage.js';
+
+/** What the purge needs. */
+export interface PurgeOptions {
+    readonly database: Database;
+    readonly storages: ReadonlyMap<StorageType, Storage>;
+    readonly journal: DeleteJournal;
+    readonly imageQueue: KeyedQueue;
+    readonly clock: Clock;
+    readonly log: Logger;
+}
+
+/** States in which a record may be a placeholder (backends 11.1). */
+const PLACEHOLDER_STATES = ['creating', 'failed'] as const;
+/** Most placeholders deleted in one run; the next run finds the others. */
+const MAX_PER_RUN = 1000;
+/** Every file an image can have. */
+const FILE_NAMES: readonly StoredFileName[] = ['file0', 'file1', 'icon'];
+
+function isExpired(raw: RawImage, now: number): boolean {
+    return (
+        PLACEHOLDER_STATES.some((state) => state === raw.state) &&
+        raw.expires_at !== undefined &&
+        Date.parse(raw.expires_at) <= now
+    );
+}
+
+/** The files of an image that lie in any storage, whether its record names them or not. */
+async function filesOf(uuid: string, storages: PurgeOptions['storages']): Promise<PendingDelete[]> {
+    const files: PendingDelete[] = [];
+    for (const [stor, storage] of storages) {
+        for (const name of FILE_NAMES) {
+            if ((await storage.stat(uuid, name)) !== undefined) {
+                files.push({ stor, name });
+            }
+        }
+    }
+    return files;
+}
+
+/** Deletes one placeholder, if it still is an expired one. Runs inside the image's queue. */
+async function purgeOne(uuid: string, options: PurgeOptions): Promise<boolean> {
+    const { database, storages, journal, clock, log } = options;
+    const { raw, token } = await database.get(uuid);
+    if (!isExpired(raw, clock.now())) {
+        return false;
+    }
+    const entry = await journal.note(uuid, await filesOf(uuid, storages));
+    try {
+        await database.del(uuid, token);
+    } catch (error) {
+        await entry.cancel();
+        throw error;
+    }
+    log.info(
+        { uuid, state: raw.state, expiredMs: clock.now() - Date.parse(raw.expires_at ?? '') },
+        `Expired placeholder image deleted ${uuid}`,
+    );
+    await entry.finish();
+    return true;
+}
+
+/**
+ * Deletes the records of placeholders whose time is over, and the files that lie about under their
+ * uuid (backends 11.1). One that cannot be deleted is logged and left to the next run.
+ *
+ * @returns number of placeholders deleted
+ * @throws the database's error when it cannot be searched
+ */
+export async function purgePlaceholders(options: PurgeOptions, signal: AbortSignal): Promise<number> {
+    const { database, imageQueue, clock, log } = options;
+    const expires_at = new Date(clock.now()).toISOString();
+    const expired = await database.search({
+        anyOf: PLACEHOLDER_STATES.map((state) => ({ state, expires_at })),
+        order: 'asc',
+        limit: MAX_PER_RUN,
+        signal,
+    });
+    let purged = 0;
+    for (const { raw } of expired) {
+        signal.throwIfAborted();
+        try {
+            purged += (await imageQueue.run(raw.uuid, () => purgeOne(raw.uuid, options))) ? 1 : 0;
+        } catch (err) {
+            if (!(err instanceof ApiError && err.code === 'ResourceNotFound')) {
+                log.warn({ err, uuid: raw.uuid }, 'expired placeholder could not be deleted');
+            }
+        }
+    }
+    return purged;
+}

@@ -1,0 +1,75 @@
+import type Logger from 'bunyan';
+
+/** Work that is done again and again in the background (operations 1.9). */
+export interface BackgroundTask {
+    readonly name: string;
+    /** Milliseconds from the start of the tasks to the first run. */
+    readonly firstAfterMs: number;
+    /** Milliseconds from the end of a run to the next one. */
+    readonly everyMs: number;
+    /** @param signal aborted when the server stops: end soon */
+    readonly run: (signal: AbortSignal) => Promise<unknown>;
+}
+
+interface Scheduled {
+    readonly task: BackgroundTask;
+    timer: NodeJS.Timeout | undefined;
+    running: Promise<void> | undefined;
+}
+
+/** Longest delay a timer can have, milliseconds. */
+const MAX_DELAY_MS = 2_147_483_647;
+
+/** Runs tasks on their timers, never one of them twice at a time; their errors are logged. */
+export class BackgroundTasks {
+    readonly #log: Logger;
+    readonly #stop = new AbortController();
+    readonly #scheduled: readonly Scheduled[];
+
+    constructor(options: { readonly tasks: readonly BackgroundTask[]; readonly log: Logger }) {
+        this.#log = options.log;
+        this.#scheduled = options.tasks.map((task) => ({ task, timer: undefined, running: undefined }));
+    }
+
+    /** Sets the timers; they do not keep the process alive. */
+    start(): void {
+        for (const scheduled of this.#scheduled) {
+            this.#schedule(scheduled, scheduled.task.firstAfterMs);
+        }
+    }
+
+    /** Tells running tasks to end and resolves when they have; nothing runs afterwards. */
+    async stop(): Promise<void> {
+        this.#stop.abort(new Error('the server stops'));
+        for (const scheduled of this.#scheduled) {
+            clearTimeout(scheduled.timer);
+        }
+        await Promise.all(this.#scheduled.map(({ running }) => running));
+    }
+
+    #schedule(scheduled: Scheduled, delayMs: number): void {
+        if (this.#stop.signal.aborted) {
+            return;
+        }
+        const timer = setTimeout(
+            () => {
+                scheduled.running = this.#run(scheduled);
+            },
+            Math.min(delayMs, MAX_DELAY_MS),
+        );
+        scheduled.timer = timer.unref();
+    }
+
+    async #run(scheduled: Scheduled): Promise<void> {
+        const { task } = scheduled;
+        try {
+            await task.run(this.#stop.signal);
+        } catch (err) {
+            if (!this.#stop.signal.aborted) {
+                this.#log.error({ err, task: task.name }, 'background task failed');
+            }
+        }
+        scheduled.running = undefined;
+        this.#schedule(scheduled, task.everyMs);
+    }
+}

@@ -1,0 +1,179 @@
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type Logger from 'bunyan';
+import type { Clock } from '../base/clock.js';
+import type { BaseDirectories } from '../base/config-types.js';
+import type { StorageType } from '../base/constants.js';
+import { makeDirectory, removeDurably, writeFileDurably } from '../base/durable-files.js';
+import type { KeyedQueue } from '../base/keyed-queue.js';
+import { unlessMissing } from '../base/unless-missing.js';
+import type { DeleteJournal, JournalEntry, PendingDelete } from './delete-journal.js';
+import { isStoredFileName } from './file-names.js';
+import { parseJournalRecord, type JournalRecord } from './journal-entry.js';
+import type { Storage } from './storage.js';
+
+/**
+ * How long an entry is kept whose files the record still names, milliseconds: another process may
+ * be between its note and its change.
+ */
+const KEEP_UNCHANGED_MS = 600_000;
+
+/** What {@link FileDeleteJournal} needs. */
+export interface FileDeleteJournalOptions {
+    readonly directories: BaseDirectories;
+    readonly log: Logger;
+    readonly clock: Clock;
+    readonly storages: ReadonlyMap<StorageType, Storage>;
+    /**
+     * The files the current record of an image names; none when there is no such image. It must
+     * reject when the database cannot tell: then the files are kept for now.
+     */
+    readonly currentFiles: (uuid: string) => Promise<readonly PendingDelete[]>;
+    readonly imageQueue: KeyedQueue;
+}
+
+/** What became of the files of an entry. */
+interface Outcome {
+    readonly left: number;
+    /** Files the current record names. */
+    readonly kept: number;
+}
+
+/** Journal in `run/deletes/<uuid>.<random>.json`, one file an entry (backends W5, README table C). */
+export class FileDeleteJournal implements DeleteJournal {
+    readonly #options: FileDeleteJournalOptions;
+    readonly #log: Logger;
+    readonly #directory: string;
+    /** Entries of this process whose change is under way. */
+    readonly #held = new Set<string>();
+
+    constructor(options: FileDeleteJournalOptions) {
+        this.#options = options;
+        this.#directory = options.directories.deletes;
+        this.#log = options.log.child({ component: 'journal' }, true);
+    }
+
+    async note(uuid: string, files: readonly PendingDelete[], notBefore?: number): Promise<JournalEntry> {
+        if (files.length === 0) {
+            return { cancel: () => Promise.resolve(), finish: () => Promise.resolve() };
+        }
+        const record: JournalRecord = {
+            uuid,
+            files: files.map(({ stor, name }) => ({ stor, name })),
+            ...(notBefore === undefined ? {} : { notBefore }),
+        };
+        const path = join(this.#directory, `${uuid}.${randomBytes(8).toString('hex')}.json`);
+        this.#held.add(path);
+        try {
+            await makeDirectory(this.#directory);
+            await writeFileDurably(path, JSON.stringify(record));
+        } catch (error) {
+            this.#held.delete(path);
+            throw error;
+        }
+        return {
+            cancel: () => this.#end(path, () => removeDurably(path)),
+            finish: () => this.#end(path, () => this.#settle(path, record, true)),
+        };
+    }
+
+    async pass(): Promise<number> {
+        let left = 0;
+        for (const path of await this.#entries()) {
+            left += (await this.#retry(path)) ? 0 : 1;
+        }
+        return left;
+    }
+
+    /** Ends an entry of this process. Whatever fails is tried again by a later pass. */
+    async #end(path: string, task: () => Promise<unknown>): Promise<void> {
+        try {
+            await task();
+        } catch (err) {
+            this.#log.warn({ err, path }, 'pending delete could not be ended, it will be tried again');
+        } finally {
+            this.#held.delete(path);
+        }
+    }
+
+    async #entries(): Promise<readonly string[]> {
+        const names = (await unlessMissing(readdir(this.#directory))) ?? [];
+        return names.filter((name) => name.endsWith('.json')).map((name) => join(this.#directory, name));
+    }
+
+    /** Tells whether the entry is done with. */
+    async #retry(path: string): Promise<boolean> {
+        try {
+            const record = await this.#read(path);
+            if (record === undefined) {
+                return true;
+            }
+            return await this.#options.imageQueue.run(record.uuid, async () => {
+                // Asked again in the queue: whoever held it may have ended the entry meanwhile.
+                const facts = await unlessMissing(stat(path));
+                if (facts === undefined) {
+                    return true;
+                }
+                const young = this.#options.clock.now() - facts.mtimeMs < KEEP_UNCHANGED_MS;
+                return !this.#held.has(path) && (await this.#settle(path, record, !young));
+            });
+        } catch (err) {
+            this.#log.warn({ err, path }, 'pending delete is left for later');
+            return false;
+        }
+    }
+
+    async #read(path: string): Promise<JournalRecord | undefined> {
+        const text = await unlessMissing(readFile(path, 'utf8'));
+        return text === undefined ? undefined : parseJournalRecord(text);
+    }
+
+    /** Deletes the files of an entry and, when none is left, the entry. Runs inside the image's queue. */
+    async #settle(path: string, record: JournalRecord, dropKept: boolean): Promise<boolean> {
+        if (record.notBefore !== undefined && record.notBefore > this.#options.clock.now()) {
+            return false;
+        }
+        const { left, kept } = await this.#deleteFiles(record);
+        if (left > 0 || (kept > 0 && !dropKept)) {
+            return false;
+        }
+        await removeDurably(path);
+        return true;
+    }
+
+    async #deleteFiles({ uuid, files }: JournalRecord): Promise<Outcome> {
+        const current = await this.#options.currentFiles(uuid);
+        let left = 0;
+        let kept = 0;
+        for (const file of files) {
+            if (current.some(({ stor, name }) => stor === file.stor && name === file.name)) {
+                kept += 1;
+            } else if (!(await this.#deleteFile(uuid, file))) {
+                left += 1;
+            }
+        }
+        return { left, kept };
+    }
+
+    async #deleteFile(uuid: string, { stor, name }: PendingDelete): Promise<boolean> {
+        const storage = this.#options.storages.get(stor as StorageType);
+        if (storage === undefined) {
+            this.#log.warn(
+                { uuid, stor, file: name },
+                'file to delete is in a storage that is not configured',
+            );
+            return false;
+        }
+        try {
+            await (isStoredFileName(name) ? storage.remove(uuid, name) : storage.removeTemporary(uuid, name));
+            return true;
+        } catch (err) {
+            this.#log.warn(
+                { err, uuid, stor, file: name },
+                'file could not be deleted, it will be tried again',
+            );
+            return false;
+        }
+    }
+}

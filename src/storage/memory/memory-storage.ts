@@ -1,0 +1,160 @@
+import { Readable } from 'node:stream';
+import type { StorageType } from '../../base/constants.js';
+import { assertStoredFile, assertTemporaryFile, temporaryNameOf } from '../file-names.js';
+import type {
+    ListedFile,
+    OpenedFile,
+    ReadOptions,
+    Storage,
+    StorageWriter,
+    StoredFileFacts,
+    StoredFileName,
+} from '../storage.js';
+import { Faults } from './faults.js';
+import { MemoryWriter, type MemoryTarget } from './memory-writer.js';
+
+interface MemoryFile {
+    readonly bytes: Buffer;
+    readonly mtime: number;
+}
+
+/** Bytes a read hands out at a time. */
+const READ_SIZE = 65_536;
+
+function* chunksOf(bytes: Buffer, limit: number | undefined): Iterable<Buffer> {
+    const end = Math.min(bytes.length, limit ?? bytes.length);
+    for (let at = 0; at < end; at += READ_SIZE) {
+        yield bytes.subarray(at, Math.min(at + READ_SIZE, end));
+    }
+    if (end < bytes.length) {
+        throw new Error('read broken off');
+    }
+}
+
+/** Keeps files in memory, for tests; {@link MemoryStorage.faults} makes it fail, hang or break off. */
+export class MemoryStorage implements Storage {
+    readonly type: StorageType;
+    readonly faults = new Faults();
+    readonly #images = new Map<string, Map<string, MemoryFile>>();
+    readonly #uploads = new Set<StorageWriter>();
+    readonly #now: () => number;
+
+    constructor(options: { readonly type?: StorageType; readonly now?: () => number } = {}) {
+        this.type = options.type ?? 'local';
+        this.#now = options.now ?? Date.now;
+    }
+
+    setup(): Promise<void> {
+        return Promise.resolve();
+    }
+
+    async createWriter(uuid: string, name: StoredFileName): Promise<StorageWriter> {
+        assertStoredFile(uuid, name);
+        await this.faults.pass('createWriter');
+        const writer = new MemoryWriter({
+            name,
+            temporaryName: temporaryNameOf(name),
+            target: this.#target(uuid),
+            faults: this.faults,
+            onEnd: (ended) => this.#uploads.delete(ended),
+        });
+        this.#uploads.add(writer);
+        return writer;
+    }
+
+    async open(
+        uuid: string,
+        name: StoredFileName,
+        options: ReadOptions = {},
+    ): Promise<OpenedFile | undefined> {
+        assertStoredFile(uuid, name);
+        options.signal?.throwIfAborted();
+        await this.faults.pass('open');
+        const bytes = this.#images.get(uuid)?.get(name)?.bytes;
+        if (bytes === undefined) {
+            return undefined;
+        }
+        const wanted = bytes.subarray(options.start ?? 0, (options.end ?? bytes.length - 1) + 1);
+        const stream = Readable.from(chunksOf(wanted, this.faults.readLimit), { objectMode: false });
+        const { signal } = options;
+        signal?.addEventListener('abort', () => void stream.destroy(), { once: true });
+        return { stream, size: bytes.length };
+    }
+
+    async stat(uuid: string, name: StoredFileName): Promise<StoredFileFacts | undefined> {
+        assertStoredFile(uuid, name);
+        await this.faults.pass('stat');
+        const file = this.#images.get(uuid)?.get(name);
+        return file === undefined ? undefined : { size: file.bytes.length };
+    }
+
+    async remove(uuid: string, name: StoredFileName): Promise<void> {
+        assertStoredFile(uuid, name);
+        await this.faults.pass('remove');
+        this.#target(uuid).delete(name);
+    }
+
+    async copy(fromUuid: string, toUuid: string, name: StoredFileName): Promise<void> {
+        assertStoredFile(fromUuid, name);
+        assertStoredFile(toUuid, name);
+        await this.faults.pass('copy');
+        const file = this.#images.get(fromUuid)?.get(name);
+        if (file === undefined) {
+            throw Object.assign(new Error('ENOENT: no such file'), { code: 'ENOENT' });
+        }
+        this.#target(toUuid).put(name, file.bytes);
+    }
+
+    async *list(): AsyncIterable<ListedFile> {
+        await this.faults.pass('list');
+        for (const [uuid, files] of this.#images) {
+            for (const [name, file] of files) {
+                yield { uuid, name, size: file.bytes.length, mtime: file.mtime };
+            }
+        }
+    }
+
+    async removeTemporary(uuid: string, name: string): Promise<void> {
+        assertTemporaryFile(uuid, name);
+        await this.faults.pass('remove');
+        this.#target(uuid).delete(name);
+    }
+
+    uploadsInProgress(): readonly string[] {
+        return Array.from(this.#uploads, (writer) => writer.temporaryName);
+    }
+
+    async check(): Promise<Record<string, never>> {
+        await this.faults.pass('check');
+        return {};
+    }
+
+    /** Puts a file in place as a crash or another server may have left it. */
+    plant(uuid: string, name: string, bytes: Buffer): void {
+        this.#target(uuid).put(name, bytes);
+    }
+
+    #target(uuid: string): MemoryTarget {
+        return {
+            put: (name, bytes) => {
+                const files = this.#images.get(uuid) ?? new Map<string, MemoryFile>();
+                this.#images.set(uuid, files.set(name, { bytes, mtime: this.#now() }));
+            },
+            rename: (from, to) => {
+                const files = this.#images.get(uuid);
+                const file = files?.get(from);
+                if (files !== undefined && file !== undefined) {
+                    files.delete(from);
+                    files.set(to, file);
+                }
+            },
+            delete: (name) => {
+                const files = this.#images.get(uuid);
+                files?.delete(name);
+                if (files?.size === 0) {
+                    this.#images.delete(uuid);
+                }
+            },
+        };
+    }
+}

@@ -1,0 +1,70 @@
+import { availableParallelism } from 'node:os';
+import { DigestThread, type DigestTask } from './digest-thread.js';
+import type { DigestName, Digests } from './digests.js';
+import { RingPool, type SharedRing } from './shared-ring.js';
+
+/** Digests that go to one thread together: MD5 takes as long as the other two. */
+const SHARES: readonly (readonly DigestName[])[] = [['md5'], ['sha1', 'sha256']];
+
+/** Threads: one for each share at least, and not so many that they are in each other's way. */
+const MAX_THREADS = Math.min(4, Math.max(SHARES.length, availableParallelism()));
+
+/** A ring and the digests that are computed over it. */
+export interface DigestRun {
+    readonly ring: SharedRing;
+    /** Hashes the next bytes of the file; resolves when they may be overwritten. */
+    update(offset: number, length: number): Promise<void>;
+    end(): Promise<Digests>;
+    cancel(): void;
+    /** Gives the ring back; nothing may be writing or hashing its bytes. */
+    release(): void;
+}
+
+/** Computes digests on a few threads that all files share. */
+export class DigestPool {
+    readonly #rings = new RingPool();
+    readonly #threads = new Set<DigestThread>();
+
+    /** Starts the digests of a file. */
+    start(): DigestRun {
+        const ring = this.#rings.take();
+        const tasks: readonly DigestTask[] = SHARES.map((names) => this.#leastLoaded().start(ring, names));
+        return {
+            ring,
+            update: async (offset, length) => {
+                await Promise.all(tasks.map((task) => task.update(offset, length)));
+            },
+            end: async () => {
+                const shares = await Promise.all(tasks.map((task) => task.end()));
+                return Object.assign({}, ...shares) as Digests;
+            },
+            cancel: () => {
+                for (const task of tasks) {
+                    task.cancel();
+                }
+            },
+            release: () => {
+                this.#rings.give(ring);
+            },
+        };
+    }
+
+    /** Ends all threads; digests under way fail. */
+    async stop(): Promise<void> {
+        await Promise.all(Array.from(this.#threads, (thread) => thread.stop()));
+    }
+
+    /** An idle thread, else a new one, else the one with the fewest tasks. */
+    #leastLoaded(): DigestThread {
+        const [first] = [...this.#threads].sort((a, b) => a.load - b.load);
+        if (first !== undefined && (first.load === 0 || this.#threads.size >= MAX_THREADS)) {
+            return first;
+        }
+        const thread = new DigestThread((failed) => this.#threads.delete(failed));
+        this.#threads.add(thread);
+        return thread;
+    }
+}
+
+/** The threads of this process. */
+export const digestPool = new DigestPool();

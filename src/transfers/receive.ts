@@ -1,0 +1,157 @@
+import type { Readable } from 'node:stream';
+import { ApiError, writeFailure } from '../base/errors.js';
+import { shortReason } from '../base/short-reason.js';
+import type { StorageWriter } from '../storage/storage.js';
+import { digestPool } from './digest-pool.js';
+import { digestsOf, type Digests } from './digests.js';
+import { SlotPipeline } from './slot-pipeline.js';
+import { SourceReader } from './source-reader.js';
+
+/** What is known of a file once all of it has been received. */
+export interface ReceivedFile extends Digests {
+    /** Bytes. */
+    readonly size: number;
+}
+
+/** What {@link receiveFile} needs. */
+export interface ReceiveOptions {
+    /** Where the bytes come from. It is not destroyed, not even after a failure: its owner ends it. */
+    readonly source: Readable;
+    readonly writer: StorageWriter;
+    /** Bytes. */
+    readonly maxSize: number;
+    readonly tooBig: () => ApiError;
+    /** Start of messages, e.g. `error receiving image file`. */
+    readonly what: string;
+    /** Aborted when the client has gone or the server stops. */
+    readonly signal: AbortSignal;
+    /** Longest time without a byte, milliseconds. */
+    readonly idleTimeoutMs: number;
+}
+
+/** Files up to this many bytes are hashed at once, without a thread; it takes a millisecond. */
+const INLINE_SIZE = 262_144;
+
+/** An error that comes from the side that sends, not from the storage. */
+class SourceFailure extends Error {}
+
+/** Chunks of a source, at most `maxSize` bytes of them. */
+class BoundedSource {
+    readonly #reader: SourceReader;
+    readonly #options: ReceiveOptions;
+    /** Bytes given out so far. */
+    size = 0;
+
+    constructor(reader: SourceReader, options: ReceiveOptions) {
+        this.#reader = reader;
+        this.#options = options;
+    }
+
+    async next(): Promise<Buffer | undefined> {
+        const chunk = await this.#reader.next().catch((error: unknown) => {
+            throw error instanceof ApiError ? error : new SourceFailure(shortReason(error), { cause: error });
+        });
+        this.size += chunk?.length ?? 0;
+        if (this.size > this.#options.maxSize) {
+            throw this.#options.tooBig();
+        }
+        return chunk;
+    }
+}
+
+/** Hashes and writes `head` and what follows, by threads and in large pieces. */
+async function receiveLarge(
+    head: readonly Buffer[],
+    source: BoundedSource,
+    writer: StorageWriter,
+    stop: AbortController,
+): Promise<Digests> {
+    const run = digestPool.start();
+    const pipeline = new SlotPipeline(run, writer, (error) => {
+        stop.abort(error);
+    });
+    try {
+        for (const chunk of head) {
+            await pipeline.push(chunk);
+        }
+        for (let chunk = await source.next(); chunk !== undefined; chunk = await source.next()) {
+            await pipeline.push(chunk);
+        }
+        return await pipeline.end();
+    } catch (error) {
+        // First of all, so that what fails because of the abort does not hide the reason.
+        stop.abort(error);
+        run.cancel();
+        throw error;
+    } finally {
+        await pipeline.settled();
+        run.release();
+    }
+}
+
+async function receive(
+    source: BoundedSource,
+    writer: StorageWriter,
+    stop: AbortController,
+): Promise<Digests> {
+    const head: Buffer[] = [];
+    for (let chunk = await source.next(); chunk !== undefined; chunk = await source.next()) {
+        head.push(chunk);
+        if (source.size > INLINE_SIZE) {
+            return await receiveLarge(head, source, writer, stop);
+        }
+    }
+    const bytes = Buffer.concat(head);
+    await writer.write(bytes);
+    await writer.close();
+    return digestsOf(bytes);
+}
+
+/** What a failure is answered with (http-api 3.8 #8, backends W7). */
+function failureOf(error: unknown, what: string): ApiError {
+    if (error instanceof ApiError) {
+        return error;
+    }
+    if (error instanceof SourceFailure) {
+        return new ApiError('Upload', `${what}: ${error.message}`, { cause: error.cause });
+    }
+    return writeFailure(error, `${what}: ${shortReason(error)}`);
+}
+
+/**
+ * Receives a file: takes the bytes of `source` no faster than they can be written, computes their
+ * digests off this thread, and closes `writer`, so that the bytes are on stable storage under their
+ * temporary name. Whether they are the right ones, the caller decides: `commit` or `abort`.
+ *
+ * @throws after the writer has been aborted: the error of `tooBig`; 503 `StorageIsDown`; 500
+ * `<what>: <reason>`; 400 `Upload` when the source broke off, was idle too long, or `signal` was
+ * aborted (unless its reason is an {@link ApiError})
+ */
+export async function receiveFile(options: ReceiveOptions): Promise<ReceivedFile> {
+    const { writer, signal } = options;
+    const stop = new AbortController();
+    // At once: whoever waits for a write that hangs is to learn of the abort.
+    stop.signal.addEventListener('abort', () => void writer.abort());
+    const onAbort = (): void => {
+        const { reason } = signal as { readonly reason: unknown };
+        stop.abort(reason instanceof ApiError ? reason : new SourceFailure('aborted', { cause: reason }));
+    };
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) {
+        onAbort();
+    }
+    const reader = new SourceReader(options.source, options.idleTimeoutMs, stop.signal);
+    const source = new BoundedSource(reader, options);
+    try {
+        const digests = await receive(source, writer, stop);
+        stop.signal.throwIfAborted();
+        return { size: source.size, ...digests };
+    } catch (error) {
+        stop.abort(error);
+        await writer.abort();
+        throw failureOf(stop.signal.reason, options.what);
+    } finally {
+        reader.close();
+        signal.removeEventListener('abort', onAbort);
+    }
+}

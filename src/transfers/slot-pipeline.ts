@@ -1,0 +1,71 @@
+import type { StorageWriter } from '../storage/storage.js';
+import type { DigestRun } from './digest-pool.js';
+import type { Digests } from './digests.js';
+
+/**
+ * Collects chunks in the slots of a ring and hands each full slot to the digest threads and to the
+ * writer at the same time. A slot is used again when both are done with it: that is the back-pressure.
+ */
+export class SlotPipeline {
+    readonly #run: DigestRun;
+    readonly #writer: StorageWriter;
+    readonly #onFailure: (error: unknown) => void;
+    readonly #slotSize: number;
+    /** For each slot, the work on what it held last. */
+    readonly #busy: Promise<unknown>[];
+    #written: Promise<void> = Promise.resolve();
+    #slot = 0;
+    #filled = 0;
+
+    /** @param onFailure told at once when hashing or writing fails, as nobody may be waiting for it */
+    constructor(run: DigestRun, writer: StorageWriter, onFailure: (error: unknown) => void) {
+        this.#run = run;
+        this.#writer = writer;
+        this.#onFailure = onFailure;
+        this.#slotSize = run.ring.slots[0]?.length ?? 0;
+        this.#busy = run.ring.slots.map(() => Promise.resolve());
+    }
+
+    /** Takes a chunk, which may be reused afterwards. @throws what hashing or writing threw */
+    async push(chunk: Buffer): Promise<void> {
+        for (let taken = 0; taken < chunk.length;) {
+            if (this.#filled === 0) {
+                await this.#busy[this.#slot];
+            }
+            const count = Math.min(this.#slotSize - this.#filled, chunk.length - taken);
+            this.#run.ring.slots[this.#slot]?.set(chunk.subarray(taken, taken + count), this.#filled);
+            this.#filled += count;
+            taken += count;
+            if (this.#filled === this.#slotSize) {
+                this.#dispatch();
+            }
+        }
+    }
+
+    /** Hands on what is left, puts the file on stable storage and resolves to the digests. */
+    async end(): Promise<Digests> {
+        if (this.#filled > 0) {
+            this.#dispatch();
+        }
+        await this.#written;
+        const [digests] = await Promise.all([this.#run.end(), this.#writer.close()]);
+        return digests;
+    }
+
+    /** Resolves when nothing touches the ring any more. */
+    async settled(): Promise<void> {
+        await Promise.allSettled(this.#busy);
+    }
+
+    #dispatch(): void {
+        const { slots } = this.#run.ring;
+        const slot = this.#slot;
+        const bytes = slots[slot]?.subarray(0, this.#filled) ?? Buffer.alloc(0);
+        this.#written = this.#written.then(() => this.#writer.write(bytes));
+        const work = Promise.all([this.#written, this.#run.update(slot * this.#slotSize, bytes.length)]);
+        work.catch(this.#onFailure);
+        this.#busy[slot] = work;
+        this.#slot = (slot + 1) % slots.length;
+        this.#filled = 0;
+    }
+}
