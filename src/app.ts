@@ -9,7 +9,7 @@ import { LiveConfig } from './app/live-config.js';
 import { metricSources } from './app/metric-sources.js';
 import { reloadConfig } from './app/reload.js';
 import { Roles } from './app/roles.js';
-import { BackgroundTasks } from './app/tasks.js';
+import { ServerTasks } from './app/tasks.js';
 import { KeyFiles } from './auth/key-files.js';
 import { SignatureAuthenticator } from './auth/signature.js';
 import { censor } from './base/censor.js';
@@ -26,7 +26,7 @@ import { createRoutes } from './http/routes.js';
 import { createHttpServer, type HttpServer } from './http/server.js';
 import { DocumentRenderer } from './images/render.js';
 import { BaseLock } from './lock/base-lock.js';
-import { checkDataVersion, writeDataVersion } from './maintenance/data-version.js';
+import { ensureDataVersion, readDataVersion } from './maintenance/data-version.js';
 import { HealthMonitor } from './maintenance/health.js';
 import { prepareDirectories } from './maintenance/prepare-directories.js';
 
@@ -69,7 +69,7 @@ export class ImageServer {
     readonly #backends: Backends;
     readonly #keys: KeyFiles | undefined;
     readonly #roles: Roles;
-    readonly #tasks: BackgroundTasks;
+    readonly #tasks: ServerTasks;
     readonly #http: HttpServer;
     readonly #control: Control;
     readonly #metricsListener: MetricsListener;
@@ -99,7 +99,7 @@ export class ImageServer {
                 ? new KeyFiles({ directories, config, log: log.child({ component: 'authkeys' }) })
                 : undefined;
         const keys = this.#keys;
-        this.#tasks = new BackgroundTasks({
+        this.#tasks = new ServerTasks({
             backends: this.#backends,
             directories,
             config,
@@ -210,7 +210,7 @@ export class ImageServer {
     #roleActions(): ConstructorParameters<typeof Roles>[1] {
         return {
             becomeWriter: async () => {
-                await writeDataVersion(this.#directories, VERSION);
+                await ensureDataVersion(this.#directories, `imgapi ${VERSION}`);
                 await this.#backends.database.becomeWriter();
             },
             startTasks: () => this.#tasks.start(),
@@ -223,7 +223,7 @@ export class ImageServer {
 
     async #prepare(): Promise<void> {
         await prepareDirectories(this.#directories);
-        await checkDataVersion(this.#directories);
+        await readDataVersion(this.#directories);
         for (const storage of this.#backends.images.storages.values()) {
             await storage.setup();
         }

@@ -24,6 +24,7 @@ export interface Backends {
     readonly images: ImageServices;
     readonly database: LocalDatabase;
     readonly archive: LocalArchive;
+    readonly localStorage: LocalStorage;
 }
 
 /**
@@ -49,9 +50,8 @@ export function createBackends(options: BackendOptions): Backends {
     const { config, directories, clock, log } = options;
     const database = new LocalDatabase({ directories, config, log: log.child({ component: 'db' }) });
     const storageLog = log.child({ component: 'storage' });
-    const storages = new Map<StorageType, Storage>([
-        ['local', new LocalStorage({ directories, log: storageLog })],
-    ]);
+    const localStorage = new LocalStorage({ directories, log: storageLog });
+    const storages = new Map<StorageType, Storage>([['local', localStorage]]);
     const archive = new LocalArchive({ directories, mode: config.current.mode, log: storageLog });
     const imageQueue = new KeyedQueue();
     const journal = new FileDeleteJournal({
@@ -62,5 +62,6 @@ export function createBackends(options: BackendOptions): Backends {
         currentFiles: (uuid) => currentFiles(database, uuid),
         imageQueue,
     });
-    return { images: { config, database, storages, archive, journal, imageQueue, clock }, database, archive };
+    const images = { config, database, storages, archive, journal, imageQueue, clock };
+    return { images, database, archive, localStorage };
 }
