@@ -17,8 +17,7 @@ type ConditionOf<K extends keyof Filter> = (wanted: NonNullable<Filter[K]>) => P
 
 /** Equal; an empty value is met by nothing (http-api 3.1). */
 function equalText(field: 'owner' | 'state' | 'origin' | 'os' | 'name' | 'version' | 'type') {
-    return (wanted: string): Predicate =>
-        wanted === '' ? () => false : (raw) => raw[field] === wanted;
+    return (wanted: string): Predicate => (wanted === '' ? () => false : (raw) => raw[field] === wanted);
 }
 
 /** `~text`: contains; else equal. A record without the field contains nothing but the empty text. */
@@ -121,12 +120,7 @@ export function place(image: StoredImage): PlacedImage {
 }
 
 /** Compares two positions of the total order: by time, then by uuid (backends 2.2). */
-export function comparePositions(
-    timeA: number,
-    uuidA: string,
-    timeB: number,
-    uuidB: string,
-): number {
+export function comparePositions(timeA: number, uuidA: string, timeB: number, uuidB: string): number {
     if (timeA !== timeB) {
         return timeA - timeB;
     }

@@ -1,5 +1,5 @@
 import { afterMarker, arrange, comparePlaced, predicate, type PlacedImage } from '../match.js';
-import type { Filter, Query } from '../query.js';
+import type { Filter, Marker, Query } from '../query.js';
 import { INDEX_FIELDS } from './index-fields.js';
 import { SortedImages } from './sorted-images.js';
 
@@ -8,8 +8,28 @@ type Posting = PlacedImage | SortedImages;
 
 const EMPTY = new SortedImages();
 
+/**
+ * Most records that are gathered by part of a name. More matches than this lie so close together in
+ * the total order that walking it is quick.
+ */
+const MAX_GATHERED = 4_096;
+
 function sizeOf(posting: Posting): number {
     return posting instanceof SortedImages ? posting.size : 1;
+}
+
+/** {@link SortedImages.walk} of any posting. */
+function walk(
+    posting: Posting,
+    order: Query['order'],
+    marker: Marker | undefined,
+    visit: (image: PlacedImage) => boolean,
+): void {
+    if (posting instanceof SortedImages) {
+        posting.walk(order, marker, visit);
+    } else if (marker === undefined || afterMarker(posting, marker, order)) {
+        visit(posting);
+    }
 }
 
 /** Hash index on one field: key to records. */
@@ -18,6 +38,25 @@ class FieldIndex {
 
     get(key: string): Posting | undefined {
         return this.#postings.get(key);
+    }
+
+    /** Number of keys. */
+    get size(): number {
+        return this.#postings.size;
+    }
+
+    /** Records whose key contains `part`; `undefined` when they are more than {@link MAX_GATHERED}. */
+    gather(part: string): PlacedImage[] | undefined {
+        const found: PlacedImage[] = [];
+        for (const [key, posting] of this.#postings) {
+            if (key.includes(part)) {
+                if (found.length + sizeOf(posting) > MAX_GATHERED) {
+                    return undefined;
+                }
+                walk(posting, 'asc', undefined, (image) => found.push(image) > 0);
+            }
+        }
+        return found;
     }
 
     add(key: string, image: PlacedImage): void {
@@ -124,20 +163,35 @@ export class ImageIndex {
     #find(filter: Filter, query: Query): PlacedImage[] {
         const { marker, order, limit = Infinity } = query;
         const isMatch = predicate(filter);
+        if (limit <= 0) {
+            return [];
+        }
+        const posting = this.#smallestPosting(filter);
+        const gathered = this.#gather(filter, sizeOf(posting));
+        if (gathered !== undefined) {
+            const isFound = (image: PlacedImage): boolean =>
+                isMatch(image.raw) && (marker === undefined || afterMarker(image, marker, order));
+            return arrange(gathered.filter(isFound), query);
+        }
         const found: PlacedImage[] = [];
-        const visit = (image: PlacedImage): boolean => {
+        walk(posting, order, marker, (image) => {
             if (isMatch(image.raw)) {
                 found.push(image);
             }
             return found.length < limit;
-        };
-        const posting = limit > 0 ? this.#smallestPosting(filter) : EMPTY;
-        if (posting instanceof SortedImages) {
-            posting.walk(order, marker, visit);
-        } else if (marker === undefined || afterMarker(posting, marker, order)) {
-            visit(posting);
-        }
+        });
         return found;
+    }
+
+    /** The records that have a wanted part in their name or version, if asking for them beats testing `others` records. */
+    #gather(filter: Filter, others: number): PlacedImage[] | undefined {
+        for (const { index, partWantedBy } of this.#fields) {
+            const part = partWantedBy?.(filter);
+            if (part !== undefined && index.size < others) {
+                return index.gather(part);
+            }
+        }
+        return undefined;
     }
 
     /** The shortest list that holds every match: all records, unless an index has a shorter one. */

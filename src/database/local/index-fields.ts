@@ -9,26 +9,36 @@ export interface IndexField {
     readonly keysOf: (raw: RawImage) => readonly string[];
     /** Keys that every match must be filed under; none when the filter cannot be looked up. */
     readonly wantedBy: (filter: Filter) => readonly string[];
+    /** Text that the key of every match must contain; absent when the filter asks for no such thing. */
+    readonly partWantedBy?: (filter: Filter) => string | undefined;
 }
 
 const NO_KEYS: readonly string[] = [];
 
-/** A text field; `prefix` starts values that mean something else than "equal". */
-function textField(
-    field: 'owner' | 'state' | 'origin' | 'os' | 'name' | 'version' | 'type',
-    prefix?: '~' | '!',
-): IndexField {
+function textField(field: 'owner' | 'state' | 'origin' | 'os' | 'name' | 'version' | 'type'): IndexField {
     return {
         field,
         keysOf: (raw) => (typeof raw[field] === 'string' ? [raw[field]] : NO_KEYS),
-        wantedBy: (filter) => {
-            const wanted = filter[field];
-            return wanted === undefined || (prefix !== undefined && wanted.startsWith(prefix))
-                ? NO_KEYS
-                : [wanted];
-        },
+        wantedBy: (filter) => (filter[field] === undefined ? NO_KEYS : [filter[field]]),
     };
 }
+
+/** A text field that a filter may ask a part of: `~part`. */
+function containedTextField(field: 'name' | 'version'): IndexField {
+    const plain = textField(field);
+    return {
+        ...plain,
+        wantedBy: (filter) => (filter[field]?.startsWith('~') === true ? NO_KEYS : plain.wantedBy(filter)),
+        partWantedBy: (filter) =>
+            filter[field]?.startsWith('~') === true ? filter[field].slice(1) : undefined,
+    };
+}
+
+/** The type, where `!type` asks for all others. */
+const typeField: IndexField = {
+    ...textField('type'),
+    wantedBy: ({ type }) => (type === undefined || type.startsWith('!') ? NO_KEYS : [type]),
+};
 
 function booleanField(field: 'activated' | 'disabled' | 'public'): IndexField {
     return {
@@ -54,18 +64,21 @@ function listField(field: 'acl' | 'billing_tags' | 'channels'): IndexField {
 const tagsField: IndexField = {
     field: 'tags',
     keysOf: (raw) =>
-        withoutRepeats([...(raw.tags ?? NO_KEYS), ...Object.keys(isObject(raw.tagsObj) ? raw.tagsObj : {}).map((key) => `${key}=`)]),
+        withoutRepeats([
+            ...(raw.tags ?? NO_KEYS),
+            ...Object.keys(isObject(raw.tagsObj) ? raw.tagsObj : {}).map((key) => `${key}=`),
+        ]),
     wantedBy: (filter) => filter.tags ?? NO_KEYS,
 };
 
 /** Every field of a filter that has an index (backends 3); the others are tested record by record. */
 export const INDEX_FIELDS: readonly IndexField[] = [
     textField('owner'),
-    textField('name', '~'),
-    textField('version', '~'),
+    containedTextField('name'),
+    containedTextField('version'),
     textField('origin'),
     textField('state'),
-    textField('type', '!'),
+    typeField,
     textField('os'),
     booleanField('activated'),
     booleanField('disabled'),

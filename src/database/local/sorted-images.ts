@@ -1,4 +1,4 @@
-import { comparePositions, markerUuid, type PlacedImage } from '../match.js';
+import { comparePlaced, comparePositions, markerUuid, type PlacedImage } from '../match.js';
 import type { Marker, Query } from '../query.js';
 
 /** Most records of one block; a block that grows beyond is split in half. */
@@ -37,15 +37,26 @@ export class SortedImages {
     /** Puts a record in its place; it must not be there yet. */
     add(image: PlacedImage): void {
         this.#size += 1;
-        const [at, index] = this.#find(image.time, image.raw.uuid);
-        const block = this.#blocks[at] ?? this.#blocks.at(-1);
-        if (block === undefined || (at === this.#blocks.length && block.length >= BLOCK_SIZE)) {
-            this.#blocks.push([image]);
+        const lastBlock = this.#blocks.at(-1);
+        const last = lastBlock?.at(-1);
+        if (lastBlock === undefined || last === undefined || comparePlaced(last, image) < 0) {
+            this.#append(lastBlock, image);
             return;
         }
-        block.splice(at === this.#blocks.length ? block.length : index, 0, image);
+        const [at, index] = this.#find(image.time, image.raw.uuid);
+        // The record is before the last one, so there is a block for it.
+        const block = this.#blocks[at] ?? lastBlock;
+        block.splice(index, 0, image);
         if (block.length > BLOCK_SIZE) {
             this.#blocks.splice(at + 1, 0, block.splice(block.length >>> 1));
+        }
+    }
+
+    #append(lastBlock: PlacedImage[] | undefined, image: PlacedImage): void {
+        if (lastBlock === undefined || lastBlock.length >= BLOCK_SIZE) {
+            this.#blocks.push([image]);
+        } else {
+            lastBlock.push(image);
         }
     }
 
@@ -66,10 +77,15 @@ export class SortedImages {
     /** Calls `visit` for each record from the marker on, in the given direction, until it returns false. */
     walk(order: Query['order'], marker: Marker | undefined, visit: (image: PlacedImage) => boolean): void {
         if (order === 'asc') {
-            this.#walkUp(marker === undefined ? [0, 0] : this.#find(marker.time, markerUuid(marker, order)), visit);
+            this.#walkUp(
+                marker === undefined ? [0, 0] : this.#find(marker.time, markerUuid(marker, order)),
+                visit,
+            );
         } else {
             this.#walkDown(
-                marker === undefined ? [this.#blocks.length, 0] : this.#findBehind(marker.time, markerUuid(marker, order)),
+                marker === undefined
+                    ? [this.#blocks.length, 0]
+                    : this.#findBehind(marker.time, markerUuid(marker, order)),
                 visit,
             );
         }

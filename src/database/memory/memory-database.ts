@@ -1,4 +1,9 @@
-import { imageNotFound, imageUuidAlreadyExists, internalError, serviceUnavailable } from '../../base/errors.js';
+import {
+    imageNotFound,
+    imageUuidAlreadyExists,
+    internalError,
+    serviceUnavailable,
+} from '../../base/errors.js';
 import { KeyedQueue } from '../../base/keyed-queue.js';
 import { deepFreeze } from '../../manifest/freeze.js';
 import type { RawImage } from '../../manifest/types.js';

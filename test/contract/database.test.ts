@@ -1,0 +1,76 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { baseDirectories } from '#lib/base/directories.js';
+import { storageIsDown } from '#lib/base/errors.js';
+import { DURABLE_STEPS, type DurableSteps } from '#lib/database/local/durable-steps.js';
+import { LocalDatabase } from '#lib/database/local/local-database.js';
+import { MemoryDatabase } from '#lib/database/memory/memory-database.js';
+import { configSource } from '../helpers/records.js';
+import { recordingLog } from '../helpers/recording-log.js';
+import { databaseSuite, type OpenDatabase } from './database-suite.js';
+
+const openMemory: OpenDatabase = async (t, records = []) => {
+    const database = new MemoryDatabase();
+    await database.setup();
+    for (const raw of records) {
+        await database.create(raw);
+    }
+    t.teardown(() => database.close());
+    return { database, failNext: (operation) => database.failNext(operation, storageIsDown()) };
+};
+
+const openLocal: OpenDatabase = async (t, records = []) => {
+    const directories = baseDirectories(t.testdir());
+    mkdirSync(directories.manifests);
+    for (const raw of records) {
+        writeFileSync(join(directories.manifests, `${raw.uuid}.raw`), JSON.stringify(raw, null, 2));
+    }
+    let failing: keyof DurableSteps | undefined;
+    const step =
+        (name: keyof DurableSteps) =>
+        async (path: string, data = ''): Promise<void> => {
+            if (name === failing) {
+                failing = undefined;
+                throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+            }
+            await DURABLE_STEPS[name](path, data);
+        };
+    const database = new LocalDatabase({
+        directories,
+        config: configSource(),
+        log: recordingLog().log,
+        steps: { write: step('write'), remove: step('remove') },
+    });
+    await database.becomeWriter();
+    await database.setup();
+    t.teardown(() => database.close());
+    return {
+        database,
+        failNext: (operation) => {
+            failing = operation === 'del' ? 'remove' : 'write';
+        },
+    };
+};
+
+t.test('memory', (t) => {
+    databaseSuite(t, openMemory);
+    t.test('can be made to fail', async (t) => {
+        const database = new MemoryDatabase();
+        const reason = new Error('once');
+        database.failNext('search', reason);
+        await t.rejects(database.search({ anyOf: [{}], order: 'asc' }), reason);
+        t.same(await database.search({ anyOf: [{}], order: 'asc' }), []);
+        database.unreachable = true;
+        const down = { status: 503, message: 'service unavailable', headers: { 'Retry-After': '5' } };
+        await t.rejects(database.get('x'), down);
+        await t.rejects(database.search({ anyOf: [{}], order: 'asc' }), down);
+        await t.rejects(database.ping(), down);
+    });
+    t.end();
+});
+
+t.test('local', (t) => {
+    databaseSuite(t, openLocal);
+    t.end();
+});
