@@ -26,7 +26,7 @@ import { createRoutes } from './http/routes.js';
 import { createHttpServer, type HttpServer } from './http/server.js';
 import { DocumentRenderer } from './images/render.js';
 import { BaseLock } from './lock/base-lock.js';
-import { ensureDataVersion, readDataVersion } from './maintenance/data-version.js';
+import { writeDataVersion, checkDataVersion } from './maintenance/data-version.js';
 import { HealthMonitor } from './maintenance/health.js';
 import { prepareDirectories } from './maintenance/prepare-directories.js';
 
@@ -210,7 +210,7 @@ export class ImageServer {
     #roleActions(): ConstructorParameters<typeof Roles>[1] {
         return {
             becomeWriter: async () => {
-                await ensureDataVersion(this.#directories, `imgapi ${VERSION}`);
+                await writeDataVersion(this.#directories, `imgapi ${VERSION}`);
                 await this.#backends.database.becomeWriter();
             },
             startTasks: () => this.#tasks.start(),
@@ -223,7 +223,7 @@ export class ImageServer {
 
     async #prepare(): Promise<void> {
         await prepareDirectories(this.#directories);
-        await readDataVersion(this.#directories);
+        await checkDataVersion(this.#directories);
         for (const storage of this.#backends.images.storages.values()) {
             await storage.setup();
         }

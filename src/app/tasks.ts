@@ -4,7 +4,7 @@ import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
 import { purgePlaceholders } from '../maintenance/purge.js';
 import { findRecord } from '../maintenance/record-exists.js';
 import { sweep } from '../maintenance/sweep.js';
-import { BackgroundTasks, type BackgroundTask } from '../maintenance/tasks.js';
+import { type BackgroundTask, TaskScheduler } from '../maintenance/tasks.js';
 import type { Backends } from './backends.js';
 
 /** What the tasks of a server work on. */
@@ -23,7 +23,7 @@ const DAY = 24 * 60 * MINUTE;
 /** The background tasks that only the holder of the lock runs (operations 1.9). */
 export class ServerTasks {
     readonly #options: ServerTasksOptions;
-    #tasks: BackgroundTasks | undefined;
+    #tasks: TaskScheduler | undefined;
     #purged = 0;
 
     constructor(options: ServerTasksOptions) {
@@ -37,7 +37,7 @@ export class ServerTasks {
 
     /** Sets the timers. */
     start(): void {
-        this.#tasks = new BackgroundTasks({ tasks: this.#table(), log: this.#options.log });
+        this.#tasks = new TaskScheduler({ tasks: this.#table(), log: this.#options.log });
         this.#tasks.start();
     }
 
