@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { HttpLimits } from './limits.js';
 import type { ServerExchange } from './server-exchange.js';
@@ -13,6 +14,9 @@ export class Connection {
     readonly #waiting: (() => void)[] = [];
     #busy = false;
     #gone = false;
+    #pending = 0;
+    /** The request that came last. */
+    latest: IncomingMessage | undefined;
     /** The request being served. */
     current: ServerExchange | undefined;
     /** Whether no further request can come: the input is not HTTP from here on. */
@@ -31,7 +35,12 @@ export class Connection {
 
     /** Whether no request is being served or waits. */
     get idle(): boolean {
-        return !this.#busy;
+        return this.#pending === 0;
+    }
+
+    /** How many requests are being served or wait. */
+    get pending(): number {
+        return this.#pending;
     }
 
     /** Whether the client can get no answer any more. */
@@ -41,7 +50,13 @@ export class Connection {
 
     /** Whether the current request is the last one. */
     get ending(): boolean {
-        return this.broken && this.#waiting.length === 0;
+        return this.broken && this.#pending === 1;
+    }
+
+    /** Notes a request the moment it comes. Each one goes on with {@link enter}. */
+    arrive(request: IncomingMessage): void {
+        this.latest = request;
+        this.#pending += 1;
     }
 
     /** Waits for the turn of a request, which {@link leave} ends; false when it will have none. */
@@ -49,6 +64,7 @@ export class Connection {
         if (this.#busy) {
             if (this.#waiting.length >= this.#limit) {
                 this.socket.destroy();
+                this.#pending -= 1;
                 return false;
             }
             await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -64,6 +80,7 @@ export class Connection {
     /** Gives the turn to the next request. */
     leave(): void {
         this.current = undefined;
+        this.#pending -= 1;
         const next = this.#waiting.shift();
         if (next === undefined) {
             this.#busy = false;

@@ -115,6 +115,10 @@ class RestifyHttpServer implements HttpServer {
         this.#node = this.#restify.server as NodeServer;
         this.#setLimits();
         this.#listenToNode();
+        // At once: the next bytes may be no request, and whoever judges them must know of this one.
+        this.#node.prependListener('request', (request) => {
+            this.#connections.get(request.socket)?.arrive(request);
+        });
         this.#restify.pre((request, response, next) => {
             void this.#serve(request, response as unknown as ServerResponse).then((served) => {
                 // For a request that is not looked at restify would make up an answer.
@@ -297,16 +301,21 @@ class RestifyHttpServer implements HttpServer {
     /** Bytes came that are no request. An answer under way, or still to be given, is not spoiled by it. */
     #clientError(error: NodeJS.ErrnoException, socket: Socket): void {
         const connection = this.#connections.get(socket);
-        const current = connection?.current;
         this.#options.log.debug({ err: error }, 'connection does not speak HTTP');
-        if (!socket.writable || error.code === 'ECONNRESET') {
+        if (connection === undefined || !socket.writable || error.code === 'ECONNRESET') {
             socket.destroy();
-        } else if (connection !== undefined && current?.request.complete === true) {
+            return;
+        }
+        const { current, latest, pending } = connection;
+        if (pending > 0 && latest?.complete === true) {
             connection.broken = true;
-        } else if (current?.response.headersSent === true) {
+        } else if (pending > 1 || current?.response.headersSent === true) {
             socket.destroy();
         } else {
-            this.#answerRaw(socket, clientErrorAnswer(error), current?.requestId);
+            // With a request pending, it is its body that is malformed.
+            connection.ended = true;
+            const id = pending === 0 ? undefined : (current?.requestId ?? requestId(latest?.headers ?? {}));
+            this.#answerRaw(socket, clientErrorAnswer(error), id);
         }
     }
 
