@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-    { ignores: ['lib/**', 'build/**', 'node_modules/**', 'data/**', 'deps/**', '*.js', 'bin/**'] },
+    { ignores: ['lib/**', 'build/**', 'node_modules/**', 'data/**', 'deps/**', '*.js', '**/*.mjs', 'bin/**'] },
     ...tseslint.configs.strictTypeChecked,
     {
         languageOptions: {
