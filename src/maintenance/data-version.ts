@@ -10,7 +10,7 @@ export const DATA_VERSION = 1;
 /** What `data-version` in the base directory says. */
 export interface DataVersion {
     readonly version: number;
-    /** The server that wrote it, e.g. `imgapi 5.0.0`. */
+    /** The version of the server that wrote it. */
     readonly app: string;
 }
 
@@ -37,7 +37,7 @@ function parse(text: string, path: string): DataVersion {
  *
  * @throws Error for a file that is no such document, and for data of a newer server
  */
-export async function readDataVersion(directories: BaseDirectories): Promise<DataVersion | undefined> {
+export async function checkDataVersion(directories: BaseDirectories): Promise<DataVersion | undefined> {
     const path = pathOf(directories);
     const text = await unlessMissing(readFile(path, 'utf8'));
     if (text === undefined) {
@@ -52,9 +52,9 @@ export async function readDataVersion(directories: BaseDirectories): Promise<Dat
     return found;
 }
 
-/** Notes that this server's data lies here, unless that is noted already. Only the writer calls it. */
-export async function ensureDataVersion(directories: BaseDirectories, app: string): Promise<void> {
-    if ((await readDataVersion(directories)) === undefined) {
+/** Notes the version of the data, unless one is noted already. Only the writer calls it. */
+export async function writeDataVersion(directories: BaseDirectories, app: string): Promise<void> {
+    if ((await checkDataVersion(directories)) === undefined) {
         const content: DataVersion = { version: DATA_VERSION, app };
         await writeFileDurably(pathOf(directories), `${JSON.stringify(content)}\n`);
     }

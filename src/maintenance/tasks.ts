@@ -21,7 +21,7 @@ interface Scheduled {
 const MAX_DELAY_MS = 2_147_483_647;
 
 /** Runs tasks on their timers, never one of them twice at a time; their errors are logged. */
-export class BackgroundTasks {
+export class TaskScheduler {
     readonly #log: Logger;
     readonly #stop = new AbortController();
     readonly #scheduled: readonly Scheduled[];
