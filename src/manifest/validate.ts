@@ -17,8 +17,12 @@ const ICON_FIELDS = ['contentMD5', 'size', 'contentType'] as const;
 
 /** Refuses values that are too deep, as `levelsOf` counts. */
 function checkNesting(record: Manifest, list: EntryList, levelsOf: (value: unknown) => number): void {
-    for (const key of Object.keys(record)) {
-        if (levelsOf(record[key]) > MAX_NESTING) {
+    const depths = Object.values(record).map((value) => (typeof value === 'object' ? levelsOf(value) : 0));
+    if (depths.every((depth) => depth <= MAX_NESTING)) {
+        return;
+    }
+    for (const [at, key] of Object.keys(record).entries()) {
+        if ((depths[at] ?? 0) > MAX_NESTING) {
             list.invalid(key === 'tagsObj' ? 'tags' : key, 'nested too deeply');
         }
     }
