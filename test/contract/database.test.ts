@@ -8,6 +8,7 @@ import { LocalDatabase } from '#lib/database/local/local-database.js';
 import { MemoryDatabase } from '#lib/database/memory/memory-database.js';
 import { configSource } from '../helpers/records.js';
 import { recordingLog } from '../helpers/recording-log.js';
+import { databaseSearchSuite } from './database-search-suite.js';
 import { databaseSuite, type OpenDatabase } from './database-suite.js';
 
 const openMemory: OpenDatabase = async (t, records = []) => {
@@ -53,9 +54,10 @@ const openLocal: OpenDatabase = async (t, records = []) => {
     };
 };
 
-t.test('memory', (t) => {
+void t.test('memory', (t) => {
     databaseSuite(t, openMemory);
-    t.test('can be made to fail', async (t) => {
+    databaseSearchSuite(t, openMemory);
+    void t.test('can be made to fail', async (t) => {
         const database = new MemoryDatabase();
         const reason = new Error('once');
         database.failNext('search', reason);
@@ -70,7 +72,8 @@ t.test('memory', (t) => {
     t.end();
 });
 
-t.test('local', (t) => {
+void t.test('local', (t) => {
     databaseSuite(t, openLocal);
+    databaseSearchSuite(t, openLocal);
     t.end();
 });
