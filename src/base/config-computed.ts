@@ -33,9 +33,10 @@ function computedManta(settings: Settings): unknown {
         return manta;
     }
     const user = String(manta['user']);
-    const baseDir = manta['baseDir'] || 'imgapi';
+    const baseDir: unknown = manta['baseDir'] || 'imgapi';
+    const directory = typeof baseDir === 'string' ? baseDir : '';
     const datacenter = settings['mode'] === 'dc' ? `/${String(settings['datacenterName'])}` : '';
-    return { ...manta, baseDir, rootDir: `/${user}/stor/${String(baseDir)}${datacenter}` };
+    return { ...manta, baseDir, rootDir: `/${user}/stor/${directory}${datacenter}` };
 }
 
 /**

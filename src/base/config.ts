@@ -112,6 +112,7 @@ export function checkConfig(path: string, options: LoadOptions = {}): string[] {
         return [messageOf(error), ...movedFileHint(path)];
     }
     const settings = mergeSettings(file);
+    unknownKeys(file).forEach((key) => options.onWarning?.(`unknown config key: ${key}`));
     const problems = [...[...configProblems(settings)].map(problemLine), ...oldFormProblems(file)];
     if (problems.length > 0) {
         return problems;
@@ -121,6 +122,5 @@ export function checkConfig(path: string, options: LoadOptions = {}): string[] {
     } catch (error) {
         return [messageOf(error)];
     }
-    unknownKeys(file).forEach((key) => options.onWarning?.(`unknown config key: ${key}`));
     return [];
 }

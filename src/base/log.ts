@@ -24,12 +24,18 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 /** A node request is reduced to what tells about it; the audit record's own object passes. */
 function requestRecord(request: unknown): unknown {
-    if (!isRecord(request) || !('socket' in request)) {
+    if (!isRecord(request) || !isRecord(request['socket'])) {
         return request;
     }
     const { method, url, headers, httpVersion, socket } = request as unknown as IncomingMessage;
-    const { remoteAddress, remotePort } = socket ?? {};
-    return { method, url, headers, httpVersion, remoteAddress, remotePort };
+    return {
+        method,
+        url,
+        headers,
+        httpVersion,
+        remoteAddress: socket.remoteAddress,
+        remotePort: socket.remotePort,
+    };
 }
 
 /** A node response, incoming or outgoing; the audit record's own object passes. */
@@ -69,6 +75,48 @@ export const serializers: bunyan.Serializers = {
     image: (image: unknown) => (isRecord(image) && isRecord(image['raw']) ? image['raw'] : image),
 };
 
+/** Where in the source a record was made. */
+interface SourceLocation {
+    readonly file: string | null;
+    readonly line: number | null;
+    readonly func?: string;
+}
+
+/** How the engine makes stacks: borrowed for a moment, then put back. */
+interface StackSettings {
+    stackTraceLimit: number;
+    prepareStackTrace: unknown;
+}
+
+/** Frames that are looked at to find the caller behind bunyan's own. */
+const CALLER_DEPTH = 6;
+
+/**
+ * The place that called the logger: the first frame below `above` that is not bunyan's. Bunyan's own
+ * search finds nothing on Node 20, which gives the global object no stack any more.
+ */
+function callerOf(above: (...args: never[]) => unknown): SourceLocation | undefined {
+    const settings = Error as unknown as StackSettings;
+    const { stackTraceLimit, prepareStackTrace } = settings;
+    const holder: { stack?: unknown } = {};
+    settings.stackTraceLimit = CALLER_DEPTH;
+    settings.prepareStackTrace = (_error: unknown, frames: unknown) => frames;
+    Error.captureStackTrace(holder, above);
+    const frames = holder.stack as readonly NodeJS.CallSite[];
+    settings.stackTraceLimit = stackTraceLimit;
+    settings.prepareStackTrace = prepareStackTrace;
+    const caller = frames.find((frame) => frame.getFileName()?.endsWith('/bunyan.js') === false);
+    if (caller === undefined) {
+        return undefined;
+    }
+    const func = caller.getFunctionName();
+    return {
+        file: caller.getFileName() ?? null,
+        line: caller.getLineNumber(),
+        ...(func === null ? {} : { func }),
+    };
+}
+
 /** Writes each record as one censored line of JSON; no record leaves the process another way. */
 class CensoredLines {
     readonly #sink: LogSink;
@@ -77,9 +125,11 @@ class CensoredLines {
         this.#sink = sink;
     }
 
-    write(record: Readonly<Record<string, unknown>>): void {
-        this.#sink.write(`${this.#line(record)}\n`);
-    }
+    // A property of its own, so that the search for the caller can start above it.
+    readonly write = (record: Readonly<Record<string, unknown>>): void => {
+        const located = 'src' in record ? { ...record, src: callerOf(this.write) ?? {} } : record;
+        this.#sink.write(`${this.#line(located)}\n`);
+    };
 
     #line(record: Readonly<Record<string, unknown>>): string {
         try {
