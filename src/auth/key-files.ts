@@ -114,14 +114,14 @@ export class KeyFiles implements KeyStore {
     }
 
     #replace(keys: KeyMap, stamp: string): void {
-        const first = this.#stamp === undefined;
         const differs = JSON.stringify([...keys]) !== JSON.stringify([...this.#keys]);
         this.#keys = keys;
         this.#stamp = stamp;
         if (differs) {
             this.#log.info({ authKeys: this.counts() }, 'auth keys loaded');
         }
-        if (keys.size === 0 && (first || differs) && this.#config.current.authType === 'signature') {
+        // The start has a warning of its own, which also covers a load that failed.
+        if (keys.size === 0 && differs && this.#config.current.authType === 'signature') {
             this.#log.warn('authType=signature but no keys loaded');
         }
     }
