@@ -31,16 +31,11 @@ await t.test('what a reload applies', (test) => {
     const diff = (content: object) => diffConfig(before, load(test, content));
     const same = { channels: [{ name: 'a', description: '' }], jobs: { retries: 1 } };
     test.same(diff(same), { live: [], restart: [] }, 'keys that are not read do not count');
-    test.same(
-        diff({
-            ...same,
-            logLevel: 'info',
-            serverName: 'x',
-            channels: [],
-            ...{ channels: undefined },
-        }).live.toSorted(),
-        ['channels', 'logLevel', 'serverName'],
-    );
+    test.same(diff({ jobs: same.jobs, logLevel: 'info', serverName: 'x' }).live.toSorted(), [
+        'channels',
+        'logLevel',
+        'serverName',
+    ]);
     test.same(diff({ ...same, jobs: { retries: 2, engine: 'embedded' } }), {
         live: ['jobs.retries'],
         restart: ['jobs.engine'],
