@@ -1,5 +1,6 @@
 import { invalidParameter, validationFailed } from '../base/errors.js';
 import type { StoredImage } from '../database/database.js';
+import { text } from '../manifest/coerce.js';
 import type { JsonValue, RawImage } from '../manifest/types.js';
 import { changeImage, type Precondition } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
@@ -11,7 +12,7 @@ function targetChannel(names: readonly string[], body: JsonValue | undefined): s
     const target = requireObject(body)['channel'];
     const known = names.find((name) => name === target);
     if (known === undefined) {
-        throw validationFailed(`unknown channel: ${String(target)}`, [{ field: 'channel', code: 'Invalid' }]);
+        throw validationFailed(`unknown channel: ${text(target)}`, [{ field: 'channel', code: 'Invalid' }]);
     }
     return known;
 }

@@ -1,6 +1,7 @@
 import { invalidParameter } from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
 import type { StoredImage } from '../database/database.js';
+import { text } from '../manifest/coerce.js';
 import type { JsonValue, RawImage } from '../manifest/types.js';
 import { changeImage } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
@@ -12,7 +13,7 @@ function accountList(body: JsonValue | undefined): readonly string[] {
     }
     return (body as readonly JsonValue[]).map((item, index) => {
         if (!isUuid(item)) {
-            throw invalidParameter(`invalid image "acl" (item ${index} is not a UUID): ${String(item)}`, [
+            throw invalidParameter(`invalid image "acl" (item ${index} is not a UUID): ${text(item)}`, [
                 { field: 'acl', code: 'Invalid' },
             ]);
         }

@@ -2,6 +2,7 @@ import { invalidParameter, notAUuid, validationFailed } from '../base/errors.js'
 import { isUuid } from '../base/uuid.js';
 import type { StoredImage } from '../database/database.js';
 import { buildImage } from '../manifest/build.js';
+import { text } from '../manifest/coerce.js';
 import type { JsonObject, JsonValue } from '../manifest/types.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { requireObject } from './object-rule.js';
@@ -29,7 +30,7 @@ function ownedByAccount(body: JsonObject, account: string | undefined): JsonObje
         throw notAUuid('account', account);
     }
     if (Boolean(body['owner']) && body['owner'] !== account) {
-        const given = String(body['owner']);
+        const given = text(body['owner']);
         throw invalidParameter(
             `invalid owner: given owner, "${given}", does not match account, "${account}"`,
             [{ field: 'owner', code: 'Invalid' }],

@@ -3,6 +3,7 @@ import { UNSET_OWNER_UUID } from '../base/constants.js';
 import { imageUuidAlreadyExists, invalidParameter, operatorOnly } from '../base/errors.js';
 import type { StoredImage } from '../database/database.js';
 import { buildImage } from '../manifest/build.js';
+import { text } from '../manifest/coerce.js';
 import type { JsonObject, JsonValue, RawImage } from '../manifest/types.js';
 import { upgradeManifest } from '../manifest/upgrade.js';
 import { storeChange } from './change-image.js';
@@ -36,7 +37,7 @@ function requirePlaceholder(raw: RawImage): void {
 /** @throws 422 `InvalidParameter` */
 function requireSameUuid(uuid: string, data: JsonObject): void {
     if (data['uuid'] !== uuid) {
-        const given = String(data['uuid']);
+        const given = text(data['uuid']);
         throw invalidParameter(`URL UUID, "${uuid}" and body UUID, "${given}" do not match`, [
             { field: 'uuid', code: 'Invalid' },
         ]);
@@ -53,7 +54,7 @@ async function withLocalOwner(
     if (mode !== 'dc') {
         return { ...data, owner: UNSET_OWNER_UUID };
     }
-    if (String(data['owner']) === UNSET_OWNER_UUID && adminUuid !== undefined) {
+    if (text(data['owner']) === UNSET_OWNER_UUID && adminUuid !== undefined) {
         return { ...data, owner: adminUuid };
     }
     if (!skipOwnerCheck) {

@@ -7,8 +7,6 @@ import type { ImageServices, RequestContext } from './context.js';
 import { listFilters } from './list-filters.js';
 import { type ListInput, parseLimit, parseSort, parseState } from './list-input.js';
 
-export type { ListInput } from './list-input.js';
-
 /** Where the page starts (http-api 3.1 #8, #9). @throws 404, 422, 503 */
 async function findMarker(services: ImageServices, given: string | undefined): Promise<Marker | undefined> {
     if (given === undefined || given === '') {

@@ -1,4 +1,4 @@
-import { ApiError, internalError, resourceNotFound } from '../base/errors.js';
+import { type ApiError, internalError, resourceNotFound } from '../base/errors.js';
 import type { StoredImage } from '../database/database.js';
 import type { ImageFile, ImageIcon } from '../manifest/types.js';
 import type { OpenedFile, StoredFileName } from '../storage/storage.js';

@@ -1,5 +1,6 @@
 import { ApiError } from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
+import { text } from '../manifest/coerce.js';
 import type { ImageServices } from './context.js';
 
 /**
@@ -11,7 +12,7 @@ import type { ImageServices } from './context.js';
 export async function requireKnownOwner(services: ImageServices, owner: unknown): Promise<void> {
     const { accounts } = services;
     // As text, since the manifest rules take a uuid in an array for the uuid.
-    const uuid = String(owner);
+    const uuid = text(owner);
     if (services.config.current.mode !== 'dc' || accounts === undefined || !isUuid(uuid)) {
         return;
     }

@@ -1,14 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { ServerMode } from '../base/constants.js';
-import { toApiManifest } from '../manifest/serialize.js';
+import { type DocumentForm, toApiManifest } from '../manifest/serialize.js';
 import type { RawImage } from '../manifest/types.js';
 
 /** Which of the forms of an image document is wanted (http-api 1.13). */
-export interface RenderForm {
-    readonly mode: ServerMode;
-    readonly version2: boolean;
-    readonly inclAdminFields: boolean;
-}
+export type RenderForm = DocumentForm;
 
 /** An image document as it is sent. */
 export interface RenderedDocument {

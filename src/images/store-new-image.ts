@@ -1,6 +1,7 @@
 import type { StoredImage } from '../database/database.js';
 import { imageUuidAlreadyExists, originDoesNotExist } from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
+import { text } from '../manifest/coerce.js';
 import type { JsonValue, RawImage } from '../manifest/types.js';
 import { accountMayAccess } from '../manifest/visibility.js';
 import type { ImageServices, RequestContext } from './context.js';
@@ -25,7 +26,7 @@ export async function findOrigin(
     const image = isUuid(origin) ? await findImage(services, origin) : undefined;
     const { account } = context;
     if (image === undefined || (account !== undefined && !accountMayAccess(image.raw, account))) {
-        throw originDoesNotExist(String(origin));
+        throw originDoesNotExist(text(origin));
     }
     return image.raw;
 }

@@ -1,6 +1,7 @@
 import { ApiError, imageUuidAlreadyExists } from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
 import type { StoredImage } from '../database/database.js';
+import { text } from '../manifest/coerce.js';
 import type { JsonValue, RawImage } from '../manifest/types.js';
 import { applyUpdate } from '../manifest/update.js';
 import { changeImage, type Precondition } from './change-image.js';
@@ -75,7 +76,7 @@ async function changeUuid(
 /** The uuid a body wants the image to have, if that is another one. */
 function wantedUuid(uuid: string, body: JsonValue | undefined): string | undefined {
     // As text, since the manifest rules take a uuid in an array for the uuid.
-    const wanted = isJsonObject(body) ? String(body['uuid']) : '';
+    const wanted = isJsonObject(body) ? text(body['uuid']) : '';
     return isUuid(wanted) && wanted !== uuid ? wanted : undefined;
 }
 

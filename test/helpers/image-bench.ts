@@ -72,6 +72,8 @@ export interface Bench {
     readonly archive: Archive;
     readonly local: Storage;
     readonly manta: MemoryStorage;
+    /** The in-memory backends, to make them fail. @throws for other backends */
+    readonly memory: () => { readonly database: MemoryDatabase; readonly storage: MemoryStorage };
     readonly records: readonly LogRecord[];
     readonly base: string;
     /** Milliseconds since the epoch; a test may move it. */
@@ -170,6 +172,12 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
         archive,
         local,
         manta,
+        memory: () => {
+            if (!(database instanceof MemoryDatabase) || !(local instanceof MemoryStorage)) {
+                throw new Error('not on the in-memory backends');
+            }
+            return { database, storage: local };
+        },
         records,
         base,
         clock,
