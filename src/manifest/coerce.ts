@@ -17,7 +17,7 @@ export function text(value: unknown): string {
 
 /** `JSON.stringify(value)`. */
 export function json(value: unknown): string {
-    return String(JSON.stringify(value));
+    return JSON.stringify(value);
 }
 
 /** `Number(value)`; NaN where the language would throw. */

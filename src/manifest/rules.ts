@@ -1,4 +1,4 @@
-import { EntryList } from './entry-list.js';
+import type { EntryList } from './entry-list.js';
 import { type FieldName, fieldNamed, FIELDS, fieldsByRank } from './fields.js';
 import type { Manifest, Rule, RuleContext } from './rule.js';
 import {

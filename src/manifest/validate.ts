@@ -43,6 +43,7 @@ function iconValue(icon: unknown, list: EntryList): unknown {
 
 /** The manifest that the rules look at (manifest 3.1, steps 2-7). */
 function toManifest(draft: DraftRecord, list: EntryList, leniency: Leniency): Manifest {
+    // eslint-disable-next-line @typescript-eslint/no-unused-vars -- named only to keep them out of the rest
     const { urn: _unchecked, tags: _search, icon, billing_tags: billingTags, ...manifest } = draft;
     // Whatever a client sent as tags is looked at; a stored empty value is as good as none (M6).
     if (leniency === 'strict' ? draft.tagsObj !== undefined : Boolean(draft.tagsObj)) {

@@ -121,7 +121,7 @@ function expectedOutcome({ expected, message, entries = [] }: Vector): unknown {
           };
 }
 
-t.test('all vectors are here', async (t) => {
+void t.test('all vectors are here', async (t) => {
     t.equal(vectors.length, 241);
     t.strictSame(
         vectors.map(({ id }) => parseInt(id, 10)),
@@ -130,7 +130,7 @@ t.test('all vectors are here', async (t) => {
     t.equal(Object.keys(messages).length, 27);
 });
 
-t.test('every vector', async (t) => {
+void t.test('every vector', async (t) => {
     for (const vector of vectors) {
         t.strictSame(
             outcome(vector),
