@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import {
@@ -38,6 +38,33 @@ void t.test('a reader', async (t) => {
     const bad = randomUUID();
     mkdirSync(fileOf(directories, bad));
     await t.rejects(database.get(bad), { code: 'ResourceNotFound' });
+});
+
+void t.test('a reader gets over a file it cannot read', async (t) => {
+    const directories = newBase(t);
+    const [raw, other] = [record({ name: 'old' }), record({ name: 'other' })];
+    put(directories, raw);
+    const { database, records } = await openReader(t, directories);
+    const unreadable = randomUUID();
+    for (const uuid of [raw.uuid, unreadable]) {
+        const path = fileOf(directories, uuid);
+        rmSync(path, { force: true });
+        symlinkSync(path, path);
+    }
+    await until('noticed', () => records.some(({ level }) => level === 50));
+    t.equal(await nameOf(database, raw.uuid), 'old', 'what was read last is kept');
+    await t.rejects(database.get(unreadable), {
+        code: 'ServiceUnavailableError',
+        message: 'service unavailable',
+    });
+    put(directories, other);
+    await until('others are followed', () => database.size === 2);
+    await t.rejects(database.becomeWriter(), { code: 'ELOOP' });
+
+    put(directories, { ...raw, name: 'new' });
+    rmSync(fileOf(directories, unreadable));
+    await database.becomeWriter();
+    t.same(await allNames(database), ['new', 'other']);
 });
 
 for (const useNotices of [true, false]) {

@@ -1,11 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+    existsSync,
+    mkdirSync,
+    readFileSync,
+    readdirSync,
+    rmSync,
+    symlinkSync,
+    writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Config } from '#lib/base/config-types.js';
 import { baseDirectories } from '#lib/base/directories.js';
-import { DURABLE_STEPS, type DurableSteps } from '#lib/database/local/durable-steps.js';
 import type { RawImage } from '#lib/manifest/types.js';
 import {
     newBase,
@@ -74,6 +81,16 @@ void t.test('a directory that cannot be read stops the start', async (t) => {
     rmSync(directories.manifests, { recursive: true });
     writeFileSync(directories.manifests, 'a file in its place');
     await t.rejects(open(t, directories).database.setup(), /EEXIST|ENOTDIR/);
+});
+
+void t.test('a file that cannot be read stops the start', async (t) => {
+    const directories = newBase(t);
+    Array.from({ length: 200 }, () => record()).forEach((raw) => put(directories, raw));
+    const loop = fileOf(directories, randomUUID());
+    symlinkSync(loop, loop);
+    const { database } = open(t, directories);
+    await t.rejects(database.setup(), { code: 'ELOOP' });
+    t.equal(database.size, 0);
 });
 
 void t.test('a missing directory is made', async (t) => {
@@ -260,114 +277,6 @@ void t.test('an unfinished change of uuid', async (t) => {
     t.same(await allNames(database), ['broken', 'done', 'early']);
     t.same(readdirSync(directories.run), ['check-files.json']);
     t.notOk(existsSync(fileOf(directories, oldDone.uuid)));
-});
-
-/** Steps of which one, chosen by the name of its file, fails: before it does anything, or after. */
-function failingSteps(plan: {
-    step?: keyof DurableSteps;
-    file?: RegExp;
-    after?: boolean;
-    code?: string;
-}): DurableSteps {
-    const step =
-        (name: keyof DurableSteps) =>
-        async (path: string, data = ''): Promise<void> => {
-            const fails = name === plan.step && plan.file?.test(path) === true;
-            if (!fails || plan.after === true) {
-                await DURABLE_STEPS[name](path, data);
-            }
-            if (fails) {
-                delete plan.step;
-                throw Object.assign(new Error('injected'), { code: plan.code ?? 'EIO' });
-            }
-        };
-    return { write: step('write'), remove: step('remove') };
-}
-
-void t.test('failures of the disk', async (t) => {
-    const directories = newBase(t);
-    const raw = record({ name: 'old' });
-    put(directories, raw);
-    const plan: Parameters<typeof failingSteps>[0] = {};
-    const { database } = await openWriter(t, directories, { steps: failingSteps(plan) });
-    const other = record();
-    const operations = {
-        create: {
-            run: () => database.create(other),
-            what: `error saving image ${other.uuid}`,
-            steps: ['write'],
-        },
-        update: {
-            run: () => database.update(raw.uuid, (old) => ({ ...old, name: 'new' })),
-            what: `error modifying image ${raw.uuid}`,
-            steps: ['write'],
-        },
-        move: {
-            run: () => database.move(raw.uuid, { ...raw, uuid: other.uuid }),
-            what: `error modifying image ${raw.uuid}`,
-            steps: ['write', 'remove'],
-        },
-        del: {
-            run: () => database.del(raw.uuid),
-            what: `could not delete image ${raw.uuid}`,
-            steps: ['remove'],
-        },
-    } as const;
-    const codes = { ENOSPC: 503, EDQUOT: 503, EROFS: 503, EIO: 500, EACCES: 500 };
-    for (const [name, { run, what, steps }] of Object.entries(operations)) {
-        for (const [code, status] of Object.entries(codes)) {
-            for (const step of steps) {
-                for (const after of [false, true]) {
-                    Object.assign(plan, { step, file: /\.raw$/, after, code });
-                    const expected =
-                        status === 503 ? { status, code: 'StorageIsDown' } : { status, message: what };
-                    await t.rejects(
-                        run(),
-                        expected,
-                        `${name}, ${step} fails ${after ? 'late' : 'early'}: ${code}`,
-                    );
-                    t.same(await allNames(database), ['old']);
-                    t.same(readdirSync(directories.manifests), [`${raw.uuid}.raw`]);
-                    t.equal(readFileSync(fileOf(directories, raw.uuid), 'utf8'), textOf(raw));
-                    t.same(readdirSync(directories.run), []);
-                }
-            }
-        }
-    }
-    Object.assign(plan, { step: 'write', file: /move-/, after: false, code: 'ENOSPC' });
-    await t.rejects(operations.move.run(), { code: 'StorageIsDown' });
-    t.same(await allNames(database), ['old']);
-});
-
-void t.test('an intent that could not be removed does no harm later', async (t) => {
-    const directories = newBase(t);
-    const raw = record({ name: 'first' });
-    put(directories, raw);
-    const plan = { step: 'remove', file: /move-/ } as const;
-    const { database } = await openWriter(t, directories, { steps: failingSteps({ ...plan }) });
-    const to = randomUUID();
-    await database.move(raw.uuid, { ...raw, uuid: to });
-    t.equal(readdirSync(directories.run).length, 1);
-    await database.create({ ...raw, name: 'second' });
-    t.same(readdirSync(directories.run), []);
-    await database.close();
-    const again = await openWriter(t, directories);
-    t.same(await allNames(again.database), ['first', 'second']);
-});
-
-void t.test('a manifests directory that has gone', async (t) => {
-    const directories = newBase(t);
-    const raw = record();
-    put(directories, raw);
-    const { database } = await openWriter(t, directories);
-    rmSync(directories.manifests, { recursive: true });
-    writeFileSync(directories.manifests, 'a file in its place');
-    await t.rejects(database.ping(), { code: /ENOTDIR|EACCES/ });
-    await t.rejects(
-        database.update(raw.uuid, (old) => ({ ...old, name: 'new' })),
-        { status: 500, message: `error modifying image ${raw.uuid}` },
-    );
-    t.equal(await nameOf(database, raw.uuid), 'base');
 });
 
 void t.test('new rules', async (t) => {

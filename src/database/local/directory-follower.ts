@@ -44,6 +44,7 @@ export class DirectoryFollower {
     #seen = { time: 0, at: 0 };
     #work: Promise<void> | undefined;
     #stopped = false;
+    #hasWarned = false;
     #ready = false;
 
     constructor(options: DirectoryFollowerOptions) {
@@ -93,7 +94,10 @@ export class DirectoryFollower {
             });
             this.#watcher = watcher;
         } catch (error) {
-            log.warn({ err: error }, 'cannot watch a directory; looking at its time instead');
+            if (!this.#hasWarned) {
+                log.warn({ err: error }, 'cannot watch a directory; looking at its time instead');
+            }
+            this.#hasWarned = true;
         }
     }
 
