@@ -52,6 +52,12 @@ export function censorUrl(text: string): string {
     return text.includes('PRIVATE KEY') ? result.replace(PRIVATE_KEY_RE, MASK) : result;
 }
 
+/** Fields of a signature that say who signed and how. */
+const SHOWN_FIELDS = [
+    { name: 'keyId', pattern: /(?:^|[,\s])keyId="([^"]{0,1024})"/i },
+    { name: 'algorithm', pattern: /(?:^|[,\s])algorithm="([^"]{0,1024})"/i },
+];
+
 /** Masks an `Authorization` value but for its scheme and, of a signature, `keyId` and `algorithm`. */
 export function censorAuthorization(value: string): string {
     const [, scheme, rest = ''] = /^([!#$%&'*+.^_`|~\w-]+)\s+(.*)$/s.exec(value) ?? [];
@@ -61,8 +67,8 @@ export function censorAuthorization(value: string): string {
     if (scheme.toLowerCase() !== 'signature') {
         return `${scheme} ${MASK}`;
     }
-    const kept = ['keyId', 'algorithm'].flatMap((name) => {
-        const found = new RegExp(`(?:^|[,\\s])${name}="([^"]{0,1024})"`, 'i').exec(rest);
+    const kept = SHOWN_FIELDS.flatMap(({ name, pattern }) => {
+        const found = pattern.exec(rest);
         return found === null ? [] : [`${name}="${found[1] ?? ''}"`];
     });
     return `${scheme} ${[...kept, MASK].join(',')}`;

@@ -35,13 +35,37 @@ function censorCredentials(value: unknown): unknown {
     return typeof value === 'string' ? censorAuthorization(value) : isMaskable(value) ? MASK : value;
 }
 
-function isSecretName(key: string, value: unknown): boolean {
-    return (
-        SECRET_KEY_RE.test(key) ||
-        SECRET_HEADERS.has(key.toLowerCase()) ||
-        // Registry credentials in request bodies: {username, auth: <base64>}.
-        (key === 'auth' && typeof value === 'string')
-    );
+/** What a key says about its value. */
+type KeyKind = 'plain' | 'secret' | 'credentials' | 'auth';
+
+function kindOf(key: string): KeyKind {
+    const name = key.toLowerCase();
+    if (CREDENTIAL_HEADERS.has(name)) {
+        return 'credentials';
+    }
+    if (SECRET_KEY_RE.test(key) || SECRET_HEADERS.has(name)) {
+        return 'secret';
+    }
+    return key === 'auth' ? 'auth' : 'plain';
+}
+
+/** Kinds of keys seen before: records repeat a few names. Emptied when full. */
+const knownKinds = new Map<string, KeyKind>();
+const MAX_KNOWN_KINDS = 1000;
+const MAX_KNOWN_LENGTH = 64;
+
+function keyKind(key: string): KeyKind {
+    let kind = knownKinds.get(key);
+    if (kind === undefined) {
+        kind = kindOf(key);
+        if (knownKinds.size >= MAX_KNOWN_KINDS) {
+            knownKinds.clear();
+        }
+        if (key.length <= MAX_KNOWN_LENGTH) {
+            knownKinds.set(key, kind);
+        }
+    }
+    return kind;
 }
 
 /** One walk over a value; keeps the way from the top to notice cycles. */
@@ -84,32 +108,47 @@ class Walk {
             return this.#array(value);
         }
         if (value instanceof Error) {
-            return this.#record(errorRecord(value));
+            return this.#record({ ...errorRecord(value) });
         }
         const { toJSON } = value as { toJSON?: unknown };
-        return typeof toJSON === 'function' ? this.value(toJSON.call(value)) : this.#record(value);
+        return typeof toJSON === 'function'
+            ? this.value(toJSON.call(value))
+            : this.#record(value as Readonly<Record<string, unknown>>);
     }
 
     #array(values: readonly unknown[]): readonly unknown[] {
-        const censored = values.map((one) => this.value(one));
-        return censored.every((one, index) => one === values[index]) ? values : censored;
+        let copy: unknown[] | undefined;
+        for (let index = 0; index < values.length; index += 1) {
+            const censored = this.value(values[index]);
+            if (censored !== values[index]) {
+                copy ??= [...values];
+                copy[index] = censored;
+            }
+        }
+        return copy ?? values;
     }
 
-    #record(record: object): object {
-        let changed = false;
-        const entries = Object.entries(record).map(([key, value]: [string, unknown]) => {
+    #record(record: Readonly<Record<string, unknown>>): object {
+        let changes: (readonly [string, unknown])[] | undefined;
+        for (const key of Object.keys(record)) {
+            const value = record[key];
             const censored = this.#entry(key, value);
-            changed ||= censored !== value;
-            return [key, censored] as const;
-        });
-        return changed ? Object.fromEntries(entries) : record;
+            if (censored !== value) {
+                changes ??= [];
+                changes.push([key, censored]);
+            }
+        }
+        return changes === undefined ? record : { ...record, ...Object.fromEntries(changes) };
     }
 
     #entry(key: string, value: unknown): unknown {
-        if (CREDENTIAL_HEADERS.has(key.toLowerCase())) {
+        const kind = keyKind(key);
+        if (kind === 'credentials') {
             return censorCredentials(value);
         }
-        return isSecretName(key, value) && isMaskable(value) ? MASK : this.value(value);
+        // Registry credentials in request bodies: {username, auth: <base64>}.
+        const secret = kind === 'secret' || (kind === 'auth' && typeof value === 'string');
+        return secret && isMaskable(value) ? MASK : this.value(value);
     }
 }
 
