@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Logger from 'bunyan';
 import type { ConfigSource } from '../base/config-types.js';
-import { ApiError } from '../base/errors.js';
+import { ApiError, internalError } from '../base/errors.js';
 import { Auditor, type HandlerTimers } from './audit.js';
 import type { Connection } from './connection.js';
 import { errorReply, toApiError } from './errors.js';
@@ -85,6 +85,7 @@ export class Dispatcher {
         } catch (error) {
             exchange.log.error({ err: error }, 'the answer could not be sent');
             exchange.response.destroy();
+            outcome &&= { ...outcome, error: internalError('the answer could not be sent', error) };
         }
         if (outcome !== undefined) {
             this.#record(exchange, outcome, timers);

@@ -43,6 +43,9 @@ const LABELS = [
 
 const MAX_USER_AGENTS = 100;
 
+/** How long one metric may take to be read. */
+const COLLECT_TIMEOUT_MS = 5000;
+
 /** Seconds: 2, 4, 6, 8 and 10 of each power of ten from 1 ms on, without the last three. */
 const BUCKETS: readonly number[] = [
     0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 2, 4, 6, 8,
@@ -59,6 +62,29 @@ export function staticLabels(config: Config, hostName: string): StaticLabels {
               service: config.serviceName ?? '',
           }
         : { datacenter: 'standalone', instance: hostName, server: '', service: 'imgapi' };
+}
+
+/** A sample as the library keeps it. */
+interface Sample {
+    readonly labels: object;
+    readonly sharedLabels: object;
+}
+
+/** The library writes `le` in front of the other labels; readers of these metrics know it behind them. */
+class RequestDuration extends Histogram<(typeof LABELS)[number]> {
+    async getForPromString(): Promise<object> {
+        // What the registry calls; the library's types do not show it.
+        const parent = Histogram.prototype as unknown as {
+            getForPromString(): Promise<{ values: Sample[] }>;
+        };
+        const metric = await parent.getForPromString.call(this);
+        const values = metric.values.map((sample) => ({
+            ...sample,
+            labels: { ...sample.sharedLabels, ...sample.labels },
+            sharedLabels: {},
+        }));
+        return { ...metric, values };
+    }
 }
 
 /** The metrics of this process, as Prometheus reads them (operations 1.8). */
@@ -78,7 +104,7 @@ export class RequestMetrics {
             labelNames: LABELS,
             registers,
         });
-        this.#duration = new Histogram({
+        this.#duration = new RequestDuration({
             name: 'http_request_duration_seconds',
             help: 'total time to process requests',
             labelNames: LABELS,
@@ -100,7 +126,7 @@ export class RequestMetrics {
         this.#duration.observe(labels, request.seconds);
     }
 
-    /** Adds a metric that is read on demand; a failing `collect` shows no values. */
+    /** Adds a metric that is read on demand; a `collect` that fails or takes 5 s shows no values. */
     register(metric: CollectedMetric): void {
         const options = {
             name: metric.name,
@@ -154,9 +180,13 @@ async function collectQuietly(
     metric: CollectedMetric,
     set: (labels: Readonly<Record<string, string>>, value: number) => void,
 ): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, COLLECT_TIMEOUT_MS)));
     try {
-        await metric.collect(set);
+        await Promise.race([metric.collect(set), tooLong]);
     } catch {
         // Shown as a metric without samples.
+    } finally {
+        clearTimeout(timer);
     }
 }

@@ -112,7 +112,7 @@ class RestifyHttpServer implements HttpServer {
         });
         // An empty name keeps restify from setting `Server`, whose value may change while we run.
         this.#restify = createRestifyServer({ name: '', log: options.log });
-        this.#node = this.#restify.server as NodeServer;
+        this.#node = this.#restify.server;
         this.#setLimits();
         this.#listenToNode();
         // At once: the next bytes may be no request, and whoever judges them must know of this one.
@@ -206,11 +206,11 @@ class RestifyHttpServer implements HttpServer {
         // request such as `Upgrade: h2c` over to it; without the listener the request is served.
         node.removeAllListeners('upgrade');
         node.on('connection', (socket) => this.#connected(socket));
-        node.on('clientError', (error: NodeJS.ErrnoException, socket) =>
-            this.#clientError(error, socket as Socket),
+        node.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
+            this.#clientError(error, socket),
         );
-        node.on('connect', (request, socket) => this.#tunnel(request, socket as Socket));
-        node.on('timeout', (socket) => this.#silent(socket));
+        node.on('connect', (request: IncomingMessage, socket: Socket) => this.#tunnel(request, socket));
+        node.on('timeout', (socket: Socket) => this.#silent(socket));
         this.#restify.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
             this.#awaitingContinue.add(request);
             node.emit('request', request, response);

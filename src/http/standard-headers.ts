@@ -1,7 +1,6 @@
 import type { ReplyHeaders } from './reply.js';
 
 /** Characters that cannot stand in a header. */
-// eslint-disable-next-line no-control-regex -- control characters are what is looked for
 const UNFIT = /[^\t\x20-\x7e]/g;
 
 /** What the standard headers tell (http-api 1.5). */

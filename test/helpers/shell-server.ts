@@ -28,9 +28,9 @@ export interface Shell {
     readonly config: ShellConfig;
     readonly metrics: RequestMetrics;
     /** The audit records, oldest first. */
-    audits(): LogRecord[];
+    readonly audits: () => LogRecord[];
     /** Resolves when a record with this message is logged. */
-    logged(test: (record: LogRecord) => boolean): Promise<LogRecord>;
+    readonly logged: (test: (record: LogRecord) => boolean) => Promise<LogRecord>;
     drain: boolean;
 }
 
