@@ -90,3 +90,49 @@ export function notBoolean(name: string, value: string): ExpectedError {
 export function repeated(name: string): ExpectedError {
     return invalidParameter(`invalid "${name}": parameter given multiple times`, [name, 'Invalid']);
 }
+
+/** A row that posts JSON. */
+export function post(path: string, json: unknown, expected: ExpectedError, name = ''): ErrorRow {
+    return {
+        name: `POST ${path} ${JSON.stringify(json) ?? ''} ${name}`,
+        method: 'POST',
+        path,
+        ...(json === undefined ? {} : { json }),
+        ...expected,
+    };
+}
+
+/** The manifest as it would be stored is not valid. */
+export function invalidImage(...entries: readonly Entry[]): ExpectedError {
+    return validationFailed(`invalid image data: ${entries.map(([field]) => field).join(', ')}`, ...entries);
+}
+
+export function missing(field: string): Entry {
+    return [field, 'MissingParameter'];
+}
+
+export function extraParameters(...names: readonly string[]): ExpectedError {
+    return invalidParameter(
+        `invalid extra parameters: ${names.map((name) => `"${name}"`).join(', ')}`,
+        ...names.map((name): Entry => [name, 'Invalid']),
+    );
+}
+
+export function badAction(action: string): ExpectedError {
+    return invalidParameter(`"${action}" is not a valid action`, ['action', 'Invalid']);
+}
+
+export function notOwner(account: string, uuid: string): ExpectedError {
+    const message = `account ${account} is not the owner of image ${uuid}`;
+    return { status: 422, code: 'NotImageOwner', message };
+}
+
+export function uuidExists(uuid: string): ExpectedError {
+    return { status: 409, code: 'ImageUuidAlreadyExists', message: `image uuid "${uuid}" already exists` };
+}
+
+export const OPERATOR_ONLY: ExpectedError = {
+    status: 403,
+    code: 'OperatorOnly',
+    message: 'this endpoint may only be called by an operator',
+};

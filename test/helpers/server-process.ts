@@ -33,6 +33,8 @@ export interface ServerOptions {
     readonly args?: readonly string[];
 }
 
+/** How long a test file with servers may take on a busy machine. */
+export const LIMIT_MS = 120_000;
 const START_LIMIT_MS = 20_000;
 const STOP_LIMIT_MS = 30_000;
 const MAX_LOG_RECORDS = 100_000;

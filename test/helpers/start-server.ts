@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import type { Test } from 'tap';
 import { HttpClient } from './http-client.js';
 import { writeFixtures, type Fixture } from './images.js';
-import { ServerProcess, temporaryDirectory } from './server-process.js';
+import { LIMIT_MS, ServerProcess, temporaryDirectory } from './server-process.js';
 import { createKey, type SigningKey } from './signing.js';
 
 /** A running server with a caller for each kind of caller. */
@@ -17,6 +17,18 @@ export interface StartedServer {
 
 const LEVEL_FATAL = 60;
 
+/** Stops a server; throws, which fails the test, unless it still ran, drained and ended cleanly. */
+async function expectCleanEnd(server: ServerProcess, baseDir: string): Promise<void> {
+    const ran = server.alive;
+    const exit = await server.stop();
+    const fatal = server.log.filter((record) => record.level >= LEVEL_FATAL);
+    rmSync(baseDir, { recursive: true, force: true });
+    if (!ran || exit.code !== 0 || fatal.length > 0) {
+        const facts = JSON.stringify({ ran, ...exit, fatal });
+        throw new Error(`the server did not end cleanly: ${facts}\n${server.tail()}`);
+    }
+}
+
 /**
  * Starts a server that knows the user `operator`, with these images stored. At the end of the test
  * file it must still run, drain on SIGTERM with exit code 0, and have logged nothing fatal.
@@ -26,6 +38,7 @@ export async function startServer(
     config: Readonly<Record<string, unknown>> = {},
     fixtures: readonly Fixture[] = [],
 ): Promise<StartedServer> {
+    t.setTimeout(LIMIT_MS);
     const baseDir = temporaryDirectory();
     const key = createKey('operator');
     writeFixtures(baseDir, fixtures);
@@ -33,14 +46,7 @@ export async function startServer(
         baseDir,
         config: { authKeys: { operator: [key.publicLine] }, ...config },
     });
-    t.teardown(async () => {
-        t.ok(server.alive, 'the server still runs at the end');
-        const exit = await server.stop();
-        t.strictSame([exit.code, exit.signal], [0, null], 'the server drains and exits 0');
-        const fatal = server.log.filter((record) => record.level >= LEVEL_FATAL);
-        t.strictSame(fatal, [], 'nothing fatal in the log');
-        rmSync(baseDir, { recursive: true, force: true });
-    });
+    t.teardown(() => expectCleanEnd(server, baseDir));
     return {
         server,
         key,

@@ -400,40 +400,6 @@ await t.test('If-Range, and conditions before ranges', async (test) => {
     }
 });
 
-await t.test('HEAD answers as GET does, without a body', async (test) => {
-    const paths = [
-        '/ping',
-        '/ping?error=ValidationFailed',
-        '/images',
-        '/images?limit=x',
-        `/images/${FATHER}`,
-        `/images/${UNKNOWN}`,
-        filePath,
-        `/images/${MISSING}/file`,
-        iconPath,
-        `/images/${NO_FILE}/icon`,
-        '/datasets',
-        '/docs',
-        '/nothing-here',
-    ];
-    for (const path of paths) {
-        const [full, head] = await Promise.all([guest.get(path), guest.request('HEAD', path)]);
-        const headers = (answer: typeof full): (string | undefined)[] =>
-            [
-                'server',
-                'content-type',
-                'content-length',
-                'etag',
-                'last-modified',
-                'content-md5',
-                'location',
-                'allow',
-            ].map((name) => answer.header(name));
-        test.strictSame([head.status, ...headers(head)], [full.status, ...headers(full)], path);
-        test.equal(head.body.length, 0, 'no body');
-    }
-});
-
 await t.test('a big file arrives whole, and several at once', async (test) => {
     const answers = await Promise.all(Array.from({ length: 8 }, () => guest.get(filePath)));
     test.ok(answers.every((answer) => sha1Hex(answer.body) === FILE_TAG));

@@ -31,7 +31,7 @@ interface ClientError extends Error {
     };
 }
 
-type Callback = (error: ClientError | null, ...results: unknown[]) => void;
+type Callback = (error: ClientError | null | undefined, ...results: unknown[]) => void;
 type Method = (...parameters: unknown[]) => void;
 
 /** The library's client: methods by name, each with a callback at the end. */
@@ -47,14 +47,14 @@ const directory = temporaryDirectory();
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
 
 interface Outcome {
-    readonly error: ClientError | null;
+    readonly error: ClientError | undefined;
     readonly results: readonly unknown[];
 }
 
 /** Calls a method of the library and gives all that its callback gets. */
 function outcome(client: LibraryClient, method: string, ...parameters: readonly unknown[]): Promise<Outcome> {
     return new Promise((resolve) => {
-        const callback: Callback = (error, ...results) => resolve({ error, results });
+        const callback: Callback = (error, ...results) => resolve({ error: error ?? undefined, results });
         const call = client[method];
         if (call === undefined) throw new Error(`the library has no ${method}`);
         call.call(client, ...parameters, callback);
@@ -68,7 +68,7 @@ async function call<T = Document>(
     ...parameters: unknown[]
 ): Promise<T> {
     const { error, results } = await outcome(client, method, ...parameters);
-    if (error !== null) throw new Error(`${method}: ${error.message}`, { cause: error });
+    if (error !== undefined) throw new Error(`${method}: ${error.message}`, { cause: error });
     return results[0] as T;
 }
 
