@@ -1,8 +1,8 @@
 import type Logger from 'bunyan';
 import { ImageServer, type StartOptions } from './app.js';
-import { checkConfig } from './base/config.js';
 import { VERSION } from './base/constants.js';
 import { createLogger } from './base/log.js';
+import { runConfigCheck } from './cli/check-config.js';
 import { parseServerOptions, serverHelp, type ServerOptions } from './cli/server-options.js';
 
 type RunOptions = Extract<ServerOptions, { kind: 'run' }>;
@@ -13,26 +13,17 @@ const EXIT = { ok: 0, usage: 1, interrupted: 1, failed: 2 } as const;
 /** Exit codes of a second signal, which does not wait (operations 1.4). */
 const IMPATIENT = { SIGINT: 130, SIGTERM: 143 } as const;
 
-function startOptions(options: RunOptions, log: Logger): StartOptions {
-    const { configPath, debug, port, address, metricsPort } = options;
+function overridesOf({ port, address, metricsPort }: RunOptions): StartOptions['overrides'] {
     return {
-        configPath,
-        debug,
-        log,
-        overrides: {
-            ...(port === undefined ? {} : { port }),
-            ...(address === undefined ? {} : { address }),
-            ...(metricsPort === undefined ? {} : { metricsPort }),
-        },
+        ...(port === undefined ? {} : { port }),
+        ...(address === undefined ? {} : { address }),
+        ...(metricsPort === undefined ? {} : { metricsPort }),
     };
 }
 
-function check(options: RunOptions, log: Logger): number {
-    const problems = checkConfig(options.configPath, { overrides: startOptions(options, log).overrides });
-    for (const problem of problems) {
-        process.stderr.write(`${problem}\n`);
-    }
-    return problems.length === 0 ? EXIT.ok : EXIT.failed;
+function startOptions(options: RunOptions, log: Logger): StartOptions {
+    const { configPath, debug } = options;
+    return { configPath, debug, log, overrides: overridesOf(options) };
 }
 
 function handleSignals(server: ImageServer, log: Logger): void {
@@ -92,7 +83,7 @@ async function main(argv: readonly string[]): Promise<void> {
             return;
         case 'run':
             if (options.check) {
-                process.exitCode = check(options, createLogger());
+                process.exitCode = runConfigCheck(options.configPath, overridesOf(options));
                 return;
             }
             await run(options);
