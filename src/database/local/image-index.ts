@@ -47,14 +47,20 @@ class FieldIndex {
 
     /** Records whose key contains `part`; `undefined` when they are more than {@link MAX_GATHERED}. */
     gather(part: string): PlacedImage[] | undefined {
-        const found: PlacedImage[] = [];
+        const postings: Posting[] = [];
+        let total = 0;
         for (const [key, posting] of this.#postings) {
             if (key.includes(part)) {
-                if (found.length + sizeOf(posting) > MAX_GATHERED) {
+                total += sizeOf(posting);
+                if (total > MAX_GATHERED) {
                     return undefined;
                 }
-                walk(posting, 'asc', undefined, (image) => found.push(image) > 0);
+                postings.push(posting);
             }
+        }
+        const found: PlacedImage[] = [];
+        for (const posting of postings) {
+            walk(posting, 'asc', undefined, (image) => found.push(image) > 0);
         }
         return found;
     }
