@@ -44,7 +44,7 @@ export class TaskScheduler {
         for (const scheduled of this.#scheduled) {
             clearTimeout(scheduled.timer);
         }
-        await Promise.all(this.#scheduled.map(({ running }) => running));
+        await Promise.all(this.#scheduled.map(async ({ running }) => await running));
     }
 
     #schedule(scheduled: Scheduled, delayMs: number): void {

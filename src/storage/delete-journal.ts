@@ -1,9 +1,8 @@
-import type { StoredFileName } from './storage.js';
-
 /** A file that is to go. */
 export interface PendingDelete {
     readonly stor: string;
-    readonly name: StoredFileName | string;
+    /** A final name such as `file0`, or a temporary one. */
+    readonly name: string;
 }
 
 /** A journal entry that is on stable storage. */

@@ -109,11 +109,17 @@ export class DigestThread {
         } else {
             waiting?.reject(new Error('digest thread answered out of order'));
         }
+        this.#unrefIfIdle();
     }
 
     #ended(task: number): void {
         this.#tasks.delete(task);
-        if (this.#tasks.size === 0) {
+        this.#unrefIfIdle();
+    }
+
+    /** Somebody may still wait for the answer to a question of a cancelled task. */
+    #unrefIfIdle(): void {
+        if (this.#tasks.size === 0 && this.#waiting.length === 0) {
             this.#worker.unref();
         }
     }
