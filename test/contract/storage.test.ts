@@ -199,6 +199,13 @@ void t.test('local', (t) => {
         await t.rejects(storage.createWriter(uuid, 'file0'), { code: /^E(EXIST|NOTDIR)$/ });
         t.same(storage.uploadsInProgress(), []);
         t.equal(await storage.stat(uuid, 'file0'), undefined);
+        const [from, to] = [randomUUID(), randomUUID()];
+        const source = join(images, from.slice(0, 3), from, 'file0');
+        mkdirSync(source.replace(/file0$/, ''), { recursive: true });
+        writeFileSync(source, 'x');
+        mkdirSync(join(images, to.slice(0, 3), to, 'file0'), { recursive: true });
+        await t.rejects(storage.copy(from, to, 'file0'), { code: 'EISDIR' });
+        t.same(readdirSync(join(images, to.slice(0, 3), to)), ['file0'], 'no temporary file is left');
         rmSync(images, { recursive: true });
         await t.rejects(storage.check(), { code: 'ENOENT' });
         for await (const file of storage.list()) {

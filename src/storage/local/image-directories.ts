@@ -37,6 +37,8 @@ export class ImageDirectories {
     /**
      * Makes the image's directory, durably, and does `use` in it. A directory that is removed
      * meanwhile, because its last file went, is made again.
+     *
+     * @throws what making it or `use` throws
      */
     async use<T>(uuid: string, use: (directory: string) => Promise<T>): Promise<T> {
         const directory = this.of(uuid);
@@ -46,6 +48,8 @@ export class ImageDirectories {
                 return await use(directory);
             } catch (error) {
                 if (systemErrorCode(error) !== 'ENOENT' || tries === MAX_TRIES) {
+                    // Not left behind empty; with anything in it, it stays.
+                    await rmdir(directory).catch(() => undefined);
                     throw error;
                 }
             }
