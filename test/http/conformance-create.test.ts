@@ -193,6 +193,35 @@ await t.test('CreateImage: what is stored', async (test) => {
     test.equal(asAccount.document['owner'], luke, 'the owner of a call for an account');
     const noVersion = await client.post('/images', manifest({ v: undefined }));
     test.equal(noVersion.document['v'], 2, 'v is 2 by default');
+    const words = await client.post(
+        '/images',
+        manifest({ name: 'white space', description: 'gr\u00fc\u00df \u{1f600}' }),
+    );
+    test.equal(words.header('content-length'), String(words.body.length), 'lengths are of bytes');
+    test.equal(words.header('etag'), sha1Hex(JSON.stringify(words.json)));
+    for (const name of ['white+space', 'white%20space']) {
+        const found = await client.get(`/images?state=unactivated&name=${name}`);
+        test.strictSame(found.uuids, [words.document['uuid']], name);
+    }
+    const text = JSON.stringify(manifest()).replace(
+        /}$/,
+        ',"tags":{"__proto__":"x","constructor":"y","1":true}}',
+    );
+    const odd = await client.post('/images', undefined, {
+        body: text,
+        headers: { 'content-type': 'application/json' },
+    });
+    test.strictSame(
+        Object.entries(odd.document['tags'] ?? {}),
+        [
+            ['1', true],
+            ['__proto__', 'x'],
+            ['constructor', 'y'],
+        ],
+        'tags named like properties of every object are plain data',
+    );
+    const byTag = await client.get('/images?state=all&tag.__proto__=x&tag.constructor=y');
+    test.strictSame(byTag.uuids, [odd.document['uuid']], 'and can be searched');
     const child = await client.post('/images', manifest({ origin: fresh }));
     test.equal(child.document['origin'], fresh, 'the state of an origin does not matter');
 });

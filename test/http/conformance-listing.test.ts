@@ -135,6 +135,7 @@ const PAGES: readonly ListRow[] = [
     ['limit=', ACTIVE],
     ['limit=007', ACTIVE],
     ['limit=5000', ACTIVE],
+    ['limit=99999999999999999999999', ACTIVE],
     ['sort=published_at', ACTIVE],
     ['sort=published_at.', ACTIVE],
     ['sort=', ACTIVE],

@@ -42,6 +42,23 @@ function expectRefusedByReader(test: Test, answer: Answer, name: string): void {
     test.equal(answer.header('retry-after'), '1');
 }
 
+await t.test('several processes started at once: exactly one writes', async (test) => {
+    const baseDir = temporaryDirectory();
+    const config = { authType: 'none' };
+    const servers = await Promise.all([1, 2, 3].map(() => ServerProcess.start({ baseDir, config })));
+    const clients = servers.map((server) => new HttpClient(server.port));
+    const statuses = await Promise.all(
+        clients.map(async (client) => (await client.post('/images', manifest())).status),
+    );
+    test.strictSame(statuses.sort(), [200, 503, 503]);
+    const exits = await Promise.all(servers.map((server) => server.stop()));
+    test.strictSame(
+        exits.map((exit) => exit.code),
+        [0, 0, 0],
+    );
+    rmSync(baseDir, { recursive: true, force: true });
+});
+
 await t.test('a writer and a reader on one base directory', async (test) => {
     const baseDir = temporaryDirectory();
     const key = createKey('operator');

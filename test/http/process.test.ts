@@ -204,7 +204,19 @@ await t.test('what is acknowledged survives kill -9; what is broken on disk does
     );
     const file = gzipFile('survives');
     const published = await publishImage(client, {}, file);
+    const acknowledged: string[] = [];
+    const storm = Array.from({ length: 6 }, async () => {
+        for (let i = 0; i < 10_000; i++) {
+            const account = `aaaaaaaa-0000-4000-8000-${String(acknowledged.length).padStart(12, '0')}`;
+            const uuid = await createImage(client, { acl: [account] });
+            const renamed = await client.post(`/images/${uuid}?action=update`, { name: 'acknowledged' });
+            if (renamed.status === 200) acknowledged.push(uuid);
+        }
+    });
+    const ended = Promise.allSettled(storm);
+    await eventually('many changes are acknowledged', 10_000, () => acknowledged.length >= 60);
     await first.kill();
+    await ended;
     const manifests = join(baseDir, 'manifests');
     writeFileSync(join(manifests, `${UNKNOWN}.raw`), '{ "uuid": "trunc');
     writeFileSync(join(manifests, `${FATHER}.raw`), 'null');
@@ -215,6 +227,20 @@ await t.test('what is acknowledged survives kill -9; what is broken on disk does
     const again = new HttpClient(second.port);
     for (const uuid of uuids) test.equal((await again.get(`/images/${uuid}`)).status, 200);
     test.ok((await again.get(`/images/${published}/file`)).body.equals(file));
+    const names = await Promise.all(acknowledged.map((uuid) => again.get(`/images/${uuid}`)));
+    test.ok(
+        names.every((answer) => answer.status === 200 && answer.document['name'] === 'acknowledged'),
+        `${acknowledged.length} changes in a storm`,
+    );
+    const health = await again.get('/health');
+    test.strictSame(
+        [health.status, health.json],
+        [200, { status: 'degraded' }],
+        'health tells of broken records',
+    );
+    second.signal('SIGUSR2');
+    await second.waitForLog((record) => record.level === 30 && /state/i.test(record.msg));
+    test.ok(second.alive, 'SIGUSR2 logs a summary');
     test.equal((await again.get(`/images/${UNKNOWN}`)).status, 404, 'a broken record is no image');
     test.notOk(existsSync(join(manifests, `${UNKNOWN}.raw.abc.tmp`)), 'an unfinished write is removed');
     const over = await again.post(`/images/${UNKNOWN}?action=import`, manifest({ uuid: UNKNOWN }));
