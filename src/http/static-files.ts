@@ -81,11 +81,12 @@ async function locate(request: DocsRequest): Promise<FoundFile> {
     if (rest.includes('\0')) {
         throw missing(path);
     }
-    const root = await realpath(request.directory);
-    const wanted = resolve(root, `.${sep}${rest}`);
-    if (!isBelow(root, wanted)) {
+    const directory = resolve(request.directory);
+    const wanted = resolve(directory, `.${sep}${rest}`);
+    if (!isBelow(directory, wanted)) {
         throw outside(path);
     }
+    const root = await realpath(directory);
     const real = await realpath(wanted);
     if (!isBelow(root, real)) {
         throw outside(path);

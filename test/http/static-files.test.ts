@@ -145,4 +145,6 @@ await t.test('favicon', async (t) => {
 await t.test('documentation that was not built', async (t) => {
     const request = { directory: join(base, 'none'), rest: '', path: '/docs/', headers: {} };
     await t.rejects(docsReply(request), { code: 'ResourceNotFound', message: '/docs/ does not exist' });
+    const out = { ...request, rest: '../secret.txt', path: '/docs/../secret.txt' };
+    await t.rejects(docsReply(out), { code: 'NotAuthorized' }, 'whether there is any or not');
 });
