@@ -24,6 +24,7 @@ import { MetricsListener } from './http/metrics-listener.js';
 import { RequestMetrics, staticLabels } from './http/metrics.js';
 import { createRoutes } from './http/routes.js';
 import { createHttpServer, type HttpServer } from './http/server.js';
+import { recoverUploads } from './images/recover-uploads.js';
 import { DocumentRenderer } from './images/render.js';
 import { BaseLock } from './lock/base-lock.js';
 import { writeDataVersion, checkDataVersion } from './maintenance/data-version.js';
@@ -209,6 +210,8 @@ export class ImageServer {
 
     #roleActions(): ConstructorParameters<typeof Roles>[1] {
         return {
+            load: () => this.#backends.database.setup(),
+            settle: () => recoverUploads(this.#backends.images, this.#log),
             becomeWriter: async () => {
                 await writeDataVersion(this.#directories, `imgapi ${VERSION}`);
                 await this.#backends.database.becomeWriter();
@@ -227,7 +230,6 @@ export class ImageServer {
         for (const storage of this.#backends.images.storages.values()) {
             await storage.setup();
         }
-        await this.#backends.database.setup();
     }
 
     async #open(): Promise<void> {

@@ -7,6 +7,7 @@ import { KeyedQueue } from '../base/keyed-queue.js';
 import { LocalDatabase } from '../database/local/local-database.js';
 import type { ImageServices } from '../images/context.js';
 import { currentFiles } from '../images/current-files.js';
+import { FileUploadJournal } from '../storage/file-upload-journal.js';
 import { FileDeleteJournal } from '../storage/journal.js';
 import { LocalStorage } from '../storage/local/local-storage.js';
 import type { Storage } from '../storage/storage.js';
@@ -62,6 +63,7 @@ export function createBackends(options: BackendOptions): Backends {
         currentFiles: (uuid) => currentFiles(database, uuid),
         imageQueue,
     });
-    const images = { config, database, storages, archive, journal, imageQueue, clock };
+    const uploads = new FileUploadJournal({ directories, log: storageLog });
+    const images = { config, database, storages, archive, journal, uploads, imageQueue, clock };
     return { images, database, archive, localStorage };
 }

@@ -4,8 +4,12 @@ import type { BaseLock } from '../lock/base-lock.js';
 
 /** What happens when this process becomes the one that writes. */
 export interface RoleActions {
+    /** Reads the data; called once, at the start. */
+    load(): Promise<void>;
     /** Brings the database up to date and lets it write; rejects when it cannot. */
     becomeWriter(): Promise<void>;
+    /** Settles what a crash has left half done, before anything else is written. */
+    settle(): Promise<void>;
     /** Starts the background tasks only the holder of the lock runs. */
     startTasks(): void;
     /** The lock was taken by another process, or becoming the writer failed: the process must end. */
@@ -26,27 +30,35 @@ export class Roles implements ProcessRole {
         this.#log = log;
     }
 
-    /** Takes the lock, or becomes a reader that takes over when the holder ends. */
+    /** Takes the lock and loads, or becomes a reader that takes over when the holder ends. */
     async start(): Promise<void> {
         this.#lock.onLost(() =>
             this.#actions.fail(new Error('run/imgapi.lock was taken by another process')),
         );
         if (await this.#lock.tryAcquire()) {
+            // Before loading, so that what a crash has left is put right first and read once.
             await this.#actions.becomeWriter();
-            this.#writing = true;
+            await this.#actions.load();
+            await this.#startWriting();
             return;
         }
+        await this.#actions.load();
         this.#log.info('another process holds the lock: this one is a reader');
         this.#lock.waitForTakeover(async () => {
             try {
                 await this.#actions.becomeWriter();
-                this.#writing = true;
+                await this.#startWriting();
                 this.#log.info('lock taken over: this process is the writer now');
                 this.#actions.startTasks();
             } catch (error) {
                 this.#actions.fail(error instanceof Error ? error : new Error(String(error)));
             }
         });
+    }
+
+    async #startWriting(): Promise<void> {
+        await this.#actions.settle();
+        this.#writing = true;
     }
 
     isWriter(): boolean {

@@ -137,6 +137,7 @@ export interface BaseDirectories {
     readonly archive: string;
     readonly run: string;
     readonly deletes: string;
+    readonly uploads: string;
     readonly staging: string;
     readonly jobs: string;
     readonly sharing: string;

@@ -10,6 +10,7 @@ export function baseDirectories(base: string): BaseDirectories {
         archive: join(base, 'archive'),
         run: join(base, 'run'),
         deletes: join(base, 'run', 'deletes'),
+        uploads: join(base, 'run', 'uploads'),
         staging: join(base, 'staging'),
         jobs: join(base, 'jobs'),
         sharing: join(base, 'sharing'),

@@ -74,14 +74,16 @@ export function temporarySibling(path: string): string {
     return join(dirname(path), `${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
 }
 
-/** Removes a file; one that is not there counts as removed. */
-export async function removeIfPresent(path: string): Promise<void> {
+/** Removes a file and tells whether it was there; one that is not there counts as removed. */
+export async function removeIfPresent(path: string): Promise<boolean> {
     try {
         await unlink(path);
+        return true;
     } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
             throw error;
         }
+        return false;
     }
 }
 

@@ -81,6 +81,7 @@ export class Call {
             signal: exchange.signal,
             version2: exchange.version2,
             userAgent: exchange.headers['user-agent'] ?? '',
+            accountGiven: exchange.query.has('account'),
             ...(account === undefined ? {} : { account }),
             ...(this.user === undefined ? {} : { user: this.user }),
             ...(channel === undefined ? {} : { channel }),

@@ -60,6 +60,7 @@ function fileEntry(
 /** `files[0]`; the files behind it are kept. */
 function fileSlot(entry: ImageFile): UploadSlot {
     return {
+        entry,
         check: (raw: RawImage) => {
             if (isActivated(raw)) {
                 throw imageAlreadyActivated(raw.uuid);

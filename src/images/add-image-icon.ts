@@ -48,6 +48,7 @@ function iconEntry(upload: Upload, contentType: string, now: number): ImageIcon 
 
 function iconSlot(entry: ImageIcon): UploadSlot {
     return {
+        entry,
         check: () => undefined,
         current: (raw) => raw.icon,
         emptied: (raw) => withoutKeys(raw, 'icon'),

@@ -7,6 +7,7 @@ import type { KeyedQueue } from '../base/keyed-queue.js';
 import type { Database } from '../database/database.js';
 import type { DeleteJournal } from '../storage/delete-journal.js';
 import type { Storage } from '../storage/storage.js';
+import type { UploadJournal } from '../storage/upload-journal.js';
 
 /** What every use-case needs of the server. */
 export interface ImageServices {
@@ -16,6 +17,7 @@ export interface ImageServices {
     readonly storages: ReadonlyMap<StorageType, Storage>;
     readonly archive: Archive;
     readonly journal: DeleteJournal;
+    readonly uploads: UploadJournal;
     /** One task at a time for each image uuid: every change of a record and its files runs in here. */
     readonly imageQueue: KeyedQueue;
     readonly clock: Clock;

@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import { pipeline } from 'node:stream/promises';
 import type { StoredImage } from '../database/database.js';
-import type { RawImage } from '../manifest/types.js';
-import type { Storage, StoredFileName } from '../storage/storage.js';
+import type { ImageFile, ImageIcon, RawImage } from '../manifest/types.js';
+import type { NotedUpload } from '../storage/upload-journal.js';
 import { type Draft, storeChange } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { failsAs, savesAs } from './failures.js';
@@ -10,41 +8,21 @@ import { requireStorage, storageNameOf } from './image-files.js';
 import { type Cleanup, withCleanup } from './image-task.js';
 import { loadOwnImage } from './load.js';
 import type { Upload } from './receive-upload.js';
+import { type BytesEntry, holdsBytes } from './stored-bytes.js';
 import type { UploadKind } from './upload-kinds.js';
-
-/** What a record says of bytes in a storage. */
-interface BytesEntry {
-    readonly sha1: string;
-    readonly size: number;
-    readonly stor?: string;
-}
 
 /** The place in a record that an upload fills. */
 export interface UploadSlot {
     /** Refuses an image that changed while the bytes came in. */
     check(raw: RawImage): void;
+    /** The record's entry for the upload. */
+    readonly entry: ImageFile | ImageIcon;
     /** What is in the place now. */
-    current(raw: RawImage): BytesEntry | undefined;
+    current(raw: RawImage): ImageFile | ImageIcon | undefined;
     /** The record with the place empty. */
     emptied(raw: RawImage): Draft;
     /** The record with the upload in the place. @param before the record before anything was changed */
     filled(raw: RawImage, before: RawImage): Draft;
-}
-
-/** Whether a storage has exactly the bytes an entry describes. */
-async function holds(
-    storage: Storage,
-    uuid: string,
-    name: StoredFileName,
-    entry: BytesEntry,
-): Promise<boolean> {
-    const opened = await storage.open(uuid, name);
-    if (opened === undefined) {
-        return false;
-    }
-    const hash = createHash('sha1');
-    await pipeline(opened.stream, hash);
-    return opened.size === entry.size && hash.digest('hex') === entry.sha1;
 }
 
 /** The work behind the temporary name of one upload; runs in the image's queue. */
@@ -80,13 +58,23 @@ class UploadFinish {
         if (previous !== undefined && !replacesBytes) {
             await this.#noteDelete(storageNameOf(previous)).catch(savesAs(this.#kind.saveFailure));
         }
-        if (replacesBytes) {
+        const noted = await this.#noteUpload(replacesBytes ? previous : undefined);
+        try {
+            return await this.#replace(replacesBytes ? previous : undefined);
+        } finally {
+            await this.#forget(noted);
+        }
+    }
+
+    /** Makes the bytes visible and the record describe them; `previous` is what is in their place now. */
+    async #replace(previous: ImageFile | ImageIcon | undefined): Promise<StoredImage> {
+        if (previous !== undefined) {
             await this.#save((raw) => this.#slot.emptied(raw));
         }
         try {
             await this.#upload.writer.commit();
         } catch (error) {
-            if (replacesBytes) {
+            if (previous !== undefined) {
                 await this.#putBack(previous);
             }
             await this.#discard();
@@ -97,6 +85,31 @@ class UploadFinish {
         } catch (error) {
             await this.#discard();
             throw error;
+        }
+    }
+
+    /** So that a crash before {@link UploadFinish.#forget} is settled at the next start. */
+    async #noteUpload(previous: ImageFile | ImageIcon | undefined): Promise<NotedUpload> {
+        const { uuid } = this.#before;
+        const next = this.#slot.entry;
+        return this.#services.uploads
+            .note({
+                uuid,
+                name: this.#kind.name,
+                stor: this.#upload.storage,
+                temporaryName: this.#upload.writer.temporaryName,
+                ...(previous === undefined ? {} : { previous }),
+                next,
+            })
+            .catch(savesAs(this.#kind.saveFailure));
+    }
+
+    async #forget(noted: NotedUpload): Promise<void> {
+        try {
+            await noted.drop();
+        } catch (error) {
+            const { uuid } = this.#before;
+            this.#context.log.warn({ err: error, uuid }, 'upload intent stays until the next start');
         }
     }
 
@@ -118,7 +131,7 @@ class UploadFinish {
         const { uuid } = this.#before;
         const storage = requireStorage(this.#services, this.#upload.storage);
         try {
-            if (await holds(storage, uuid, this.#kind.name, previous)) {
+            if (await holdsBytes(storage, uuid, this.#kind.name, previous)) {
                 await this.#save(() => ({ ...this.#before }));
             }
         } catch (error) {

@@ -11,6 +11,7 @@ const OURS: readonly (keyof BaseDirectories)[] = [
     'archive',
     'run',
     'deletes',
+    'uploads',
     'staging',
     'jobs',
     'sharing',

@@ -76,8 +76,8 @@ export interface Storage {
     copy(fromUuid: string, toUuid: string, name: StoredFileName): Promise<void>;
     /** Every file and temporary file, in no order. */
     list(): AsyncIterable<ListedFile>;
-    /** Removes a temporary file that {@link list} named. */
-    removeTemporary(uuid: string, name: string): Promise<void>;
+    /** Removes a temporary file that {@link list} or a writer named; tells whether it was there. */
+    removeTemporary(uuid: string, name: string): Promise<boolean>;
     /** Temporary names of uploads this process is receiving. */
     uploadsInProgress(): readonly string[];
     /** Free space where the backend knows it; rejects when the storage cannot be used. */

@@ -15,6 +15,7 @@ import { MemoryDatabase } from '#lib/database/memory/memory-database.js';
 import type { ImageServices, RequestContext } from '#lib/images/context.js';
 import { currentFiles } from '#lib/images/current-files.js';
 import type { RawImage } from '#lib/manifest/types.js';
+import { FileUploadJournal } from '#lib/storage/file-upload-journal.js';
 import { FileDeleteJournal } from '#lib/storage/journal.js';
 import { LocalStorage } from '#lib/storage/local/local-storage.js';
 import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
@@ -160,6 +161,7 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
         storages,
         archive,
         journal,
+        uploads: new FileUploadJournal({ directories, log }),
         imageQueue,
         clock: now,
         ...(accounts === undefined

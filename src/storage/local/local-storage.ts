@@ -111,9 +111,9 @@ export class LocalStorage implements Storage {
         }
     }
 
-    async removeTemporary(uuid: string, name: string): Promise<void> {
+    async removeTemporary(uuid: string, name: string): Promise<boolean> {
         assertTemporaryFile(uuid, name);
-        await this.#removeEverywhere(uuid, name);
+        return this.#removeEverywhere(uuid, name);
     }
 
     uploadsInProgress(): readonly string[] {
@@ -152,12 +152,15 @@ export class LocalStorage implements Storage {
         return undefined;
     }
 
-    async #removeEverywhere(uuid: string, name: string): Promise<void> {
-        await translated(async () => {
+    /** Tells whether there was anything to remove. */
+    async #removeEverywhere(uuid: string, name: string): Promise<boolean> {
+        return translated(async () => {
+            let found = false;
             for (const directory of this.#directories.allOf(uuid)) {
-                await removeIfPresent(join(directory, name));
+                found = (await removeIfPresent(join(directory, name))) || found;
                 await this.#directories.afterRemoval(directory);
             }
+            return found;
         });
     }
 }

@@ -114,10 +114,10 @@ export class MemoryStorage implements Storage {
         }
     }
 
-    async removeTemporary(uuid: string, name: string): Promise<void> {
+    async removeTemporary(uuid: string, name: string): Promise<boolean> {
         assertTemporaryFile(uuid, name);
         await this.faults.pass('remove');
-        this.#target(uuid).delete(name);
+        return this.#target(uuid).delete(name);
     }
 
     uploadsInProgress(): readonly string[] {
@@ -150,10 +150,11 @@ export class MemoryStorage implements Storage {
             },
             delete: (name) => {
                 const files = this.#images.get(uuid);
-                files?.delete(name);
+                const found = files?.delete(name) === true;
                 if (files?.size === 0) {
                     this.#images.delete(uuid);
                 }
+                return found;
             },
         };
     }

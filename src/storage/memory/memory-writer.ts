@@ -6,7 +6,8 @@ import type { Faults } from './faults.js';
 export interface MemoryTarget {
     put(name: string, bytes: Buffer): void;
     rename(from: string, to: string): void;
-    delete(name: string): void;
+    /** Tells whether it was there. */
+    delete(name: string): boolean;
 }
 
 /** Receives a file in memory; `abort` ends a call that hangs. */

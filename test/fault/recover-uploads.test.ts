@@ -1,0 +1,97 @@
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { recoverUploads } from '#lib/images/recover-uploads.js';
+import type { ImageFile, RawImage } from '#lib/manifest/types.js';
+import type { StorageWriter } from '#lib/storage/storage.js';
+import { type Bench, makeBench, onEveryBackend, sha1 } from '../helpers/image-bench.js';
+import { requireAgreement } from '../helpers/image-faults.js';
+import { addFile, FIRST, plantImage, SECOND } from '../helpers/planted-images.js';
+
+/** How far an upload came before the crash. */
+const POINTS = ['noted', 'old entry removed', 'bytes in place', 'recorded'] as const;
+
+async function setFiles(bench: Bench, uuid: string, files: readonly ImageFile[]): Promise<void> {
+    await bench.database.update(uuid, (raw): RawImage => ({ ...raw, files }));
+}
+
+/** Leaves what a crash leaves that came right after `point`. */
+async function crashAt(bench: Bench, uuid: string, point: (typeof POINTS)[number]): Promise<StorageWriter> {
+    const reached = POINTS.indexOf(point);
+    const previous = (await bench.raw(uuid)).files?.[0];
+    const writer = await bench.local.createWriter(uuid, 'file0');
+    await writer.write(SECOND);
+    await writer.close();
+    const next: ImageFile = { sha1: sha1(SECOND), size: SECOND.length, stor: 'local', compression: 'none' };
+    await bench.services.uploads.note({
+        uuid,
+        name: 'file0',
+        stor: 'local',
+        temporaryName: writer.temporaryName,
+        ...(previous === undefined ? {} : { previous }),
+        next,
+    });
+    if (reached >= 1) await setFiles(bench, uuid, []);
+    if (reached >= 2) await writer.commit();
+    if (reached >= 3) await setFiles(bench, uuid, [next]);
+    return writer;
+}
+
+for (const point of POINTS) {
+    for (const replacing of [false, true]) {
+        const what = `${replacing ? 'a replacing' : 'a first'} upload cut off after "${point}" is settled`;
+        onEveryBackend(t, what, async (t, backend) => {
+            const bench = await makeBench(t, { backend });
+            const uuid = await plantImage(bench);
+            if (replacing) await addFile(bench, uuid, FIRST);
+            await crashAt(bench, uuid, point);
+
+            await recoverUploads(bench.services, bench.context().log);
+
+            const visible = POINTS.indexOf(point) >= 2;
+            const expected = visible ? SECOND : replacing ? FIRST : undefined;
+            t.same(await bench.bytes(uuid, 'file0'), expected, 'the bytes are the old or the new ones');
+            await requireAgreement(t, bench, uuid);
+            t.same(
+                (await bench.files()).map((file) => file.name),
+                expected === undefined ? [] : ['file0'],
+                'no temporary file is left',
+            );
+            t.same(await bench.services.uploads.pending(), []);
+        });
+    }
+}
+
+onEveryBackend(t, 'bytes of an image that is gone are removed', async (t, backend) => {
+    const bench = await makeBench(t, { backend });
+    const uuid = await plantImage(bench);
+    await crashAt(bench, uuid, 'bytes in place');
+    await bench.database.del(uuid);
+    await recoverUploads(bench.services, bench.context().log);
+    t.same(await bench.files(), []);
+    t.same(await bench.services.uploads.pending(), []);
+});
+
+void t.test('what cannot be settled is kept for later', async (t) => {
+    const bench = await makeBench(t, { backend: 'memory' });
+    const uuid = await plantImage(bench);
+    await crashAt(bench, uuid, 'bytes in place');
+    bench.memory().database.unreachable = true;
+    await recoverUploads(bench.services, bench.context().log);
+    t.equal((await bench.services.uploads.pending()).length, 1);
+    bench.memory().database.unreachable = false;
+    await recoverUploads(bench.services, bench.context().log);
+    await requireAgreement(t, bench, uuid);
+    t.same(await bench.services.uploads.pending(), []);
+});
+
+void t.test('an intent that cannot be read is left where it is', async (t) => {
+    const bench = await makeBench(t, { backend: 'local' });
+    const uuid = await plantImage(bench);
+    await addFile(bench, uuid, FIRST);
+    const directory = join(bench.base, 'run', 'uploads');
+    writeFileSync(join(directory, `${uuid}.0.json`), '{"uuid":');
+    await recoverUploads(bench.services, bench.context().log);
+    t.same(readdirSync(directory), [`${uuid}.0.json`]);
+    await requireAgreement(t, bench, uuid);
+});
