@@ -140,6 +140,7 @@ export class ImageServer {
             metrics,
             isDraining: () => this.#roles.isDraining(),
         });
+        metrics.registerProcessMetrics();
         this.#metricsListener = new MetricsListener({ metrics, log });
         metricSources({
             database,

@@ -47,53 +47,57 @@ function problemOf(answer: string): string | undefined {
     return undefined;
 }
 
-t.test(`${REQUESTS} fuzzed requests (seed ${SEED}) leave the server well`, async (t) => {
-    const key = createKey('fuzzer');
-    const server = await ServerProcess.start({
-        config: {
-            mode: 'public',
-            authType: 'signature',
-            authKeys: { fuzzer: [key.publicLine] },
-            logLevel: 'info',
-        },
-    });
-    t.teardown(() => server.kill());
-    const client = new HttpClient(server.port, key);
-    const created = await client.post('/images', {
-        owner: NOBODY,
-        name: 'f',
-        version: '1',
-        type: 'other',
-        os: 'other',
-        public: true,
-    });
-    t.equal(created.status, 200);
-    const uuid = String(created.document['uuid'] ?? UNKNOWN);
-    await client.put(`/images/${uuid}/file?compression=gzip`, gzipFile('x'));
+t.test(
+    `${REQUESTS} fuzzed requests (seed ${SEED}) leave the server well`,
+    { timeout: 7_200_000 },
+    async (t) => {
+        const key = createKey('fuzzer');
+        const server = await ServerProcess.start({
+            config: {
+                mode: 'public',
+                authType: 'signature',
+                authKeys: { fuzzer: [key.publicLine] },
+                logLevel: 'info',
+            },
+        });
+        t.teardown(() => server.kill());
+        const client = new HttpClient(server.port, key);
+        const created = await client.post('/images', {
+            owner: NOBODY,
+            name: 'f',
+            version: '1',
+            type: 'other',
+            os: 'other',
+            public: true,
+        });
+        t.equal(created.status, 200);
+        const uuid = String(created.document['uuid'] ?? UNKNOWN);
+        await client.put(`/images/${uuid}/file?compression=gzip`, gzipFile('x'));
 
-    const descriptors = () => readdirSync(`/proc/${server.pid}/fd`).length;
-    const before = descriptors();
-    const requests = fc.sample(fuzzedRequests(uuid, key), { numRuns: REQUESTS, seed: SEED });
-    const problems: string[] = [];
-    let next = 0;
-    const worker = async () => {
-        while (next < requests.length && problems.length < 5) {
-            const bytes = requests[next++]!;
-            const problem = problemOf(await exchange(server.port, bytes));
-            if (problem !== undefined)
-                problems.push(`${problem}: ${JSON.stringify(bytes.toString('latin1').slice(0, 600))}`);
-        }
-    };
-    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+        const descriptors = () => readdirSync(`/proc/${server.pid}/fd`).length;
+        const before = descriptors();
+        const requests = fc.sample(fuzzedRequests(uuid, key), { numRuns: REQUESTS, seed: SEED });
+        const problems: string[] = [];
+        let next = 0;
+        const worker = async () => {
+            while (next < requests.length && problems.length < 5) {
+                const bytes = requests[next++]!;
+                const problem = problemOf(await exchange(server.port, bytes));
+                if (problem !== undefined)
+                    problems.push(`${problem}: ${JSON.stringify(bytes.toString('latin1').slice(0, 600))}`);
+            }
+        };
+        await Promise.all(Array.from({ length: CONCURRENCY }, worker));
 
-    t.same(problems, []);
-    t.ok(server.alive, 'the process is alive');
-    t.equal((await client.get('/ping')).status, 200);
-    await eventually('file descriptors are given back', 20_000, () => descriptors() <= before + 5);
-    t.pass('no file descriptor leaked');
-    t.same(
-        server.log.filter((record) => record.level >= 60),
-        [],
-        'nothing fatal was logged',
-    );
-});
+        t.same(problems, []);
+        t.ok(server.alive, 'the process is alive');
+        t.equal((await client.get('/ping')).status, 200);
+        await eventually('file descriptors are given back', 20_000, () => descriptors() <= before + 5);
+        t.pass('no file descriptor leaked');
+        t.same(
+            server.log.filter((record) => record.level >= 60),
+            [],
+            'nothing fatal was logged',
+        );
+    },
+);

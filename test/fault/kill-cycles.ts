@@ -43,7 +43,7 @@ async function writeUntilKilled(
             }
         }
     });
-    await delay(randomInt(5, 120));
+    await delay(randomInt(5, 400));
     killed = true;
     await server.kill();
     await Promise.all(writers);
