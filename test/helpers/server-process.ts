@@ -39,6 +39,12 @@ const START_LIMIT_MS = 20_000;
 const STOP_LIMIT_MS = 30_000;
 const MAX_LOG_RECORDS = 100_000;
 
+/** Servers that have not ended yet; none may outlive the test that started it, however that ends. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+    for (const child of running) child.kill('SIGKILL');
+});
+
 /** Top directory of the project: the nearest one above with a package.json. */
 export const PROJECT_ROOT: string = findProjectRoot();
 
@@ -135,6 +141,7 @@ export class ServerProcess {
             env: serverEnvironment(this.baseDir),
             stdio: ['ignore', 'pipe', 'pipe'],
         });
+        running.add(this.#child);
         this.exited = this.#collect();
     }
 
@@ -220,6 +227,7 @@ export class ServerProcess {
         stderr.on('data', (chunk: Buffer) => (this.#stderr += chunk.toString()));
         createInterface({ input: stdout }).on('line', (line) => this.#take(line));
         const [code, signal] = (await once(this.#child, 'close')) as [number | null, NodeJS.Signals | null];
+        running.delete(this.#child);
         this.#exit = { code, signal, stdout: this.noise.join('\n'), stderr: this.#stderr };
         return this.#exit;
     }
