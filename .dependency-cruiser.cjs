@@ -22,11 +22,19 @@ const upwards = floors.slice(0, -1).map((from, index) => ({
 module.exports = {
     forbidden: [
         ...upwards,
-        { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+        {
+            name: 'no-circular',
+            severity: 'error',
+            from: {},
+            to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+        },
         {
             name: 'backends-only-from-the-composition-root',
             severity: 'error',
-            from: { path: '^src/', pathNot: ['^src/app(/|[.]ts$)', '^src/cli/', '^src/(database|storage|accounts)/'] },
+            from: {
+                path: '^src/',
+                pathNot: ['^src/app(/|[.]ts$)', '^src/cli/', '^src/(database|storage|accounts)/'],
+            },
             to: { path: '^src/(database|storage|accounts)/[^/]+/' },
         },
         {
@@ -35,7 +43,12 @@ module.exports = {
             from: { path: '^src/(database|storage)/([^/]+)/' },
             to: { path: '^src/(database|storage)/[^/]+/', pathNot: '^src/$1/$2/' },
         },
-        { name: 'no-dev-dependencies', severity: 'error', from: { path: '^src/' }, to: { dependencyTypes: ['npm-dev'] } },
+        {
+            name: 'no-dev-dependencies',
+            severity: 'error',
+            from: { path: '^src/' },
+            to: { dependencyTypes: ['npm-dev'] },
+        },
     ],
     options: {
         doNotFollow: { path: 'node_modules' },

@@ -1,7 +1,19 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-    { ignores: ['lib/**', 'build/**', 'node_modules/**', 'data/**', 'deps/**', '*.js', '**/*.mjs', 'bin/**'] },
+    {
+        ignores: [
+            'lib/**',
+            'build/**',
+            'node_modules/**',
+            'data/**',
+            'deps/**',
+            '*.js',
+            '*.cjs',
+            '**/*.mjs',
+            'bin/**',
+        ],
+    },
     ...tseslint.configs.strictTypeChecked,
     {
         languageOptions: {
@@ -11,7 +23,10 @@ export default tseslint.config(
             '@typescript-eslint/consistent-type-imports': 'error',
             '@typescript-eslint/no-floating-promises': 'error',
             '@typescript-eslint/no-misused-promises': 'error',
-            '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+            '@typescript-eslint/restrict-template-expressions': [
+                'error',
+                { allowNumber: true, allowBoolean: true },
+            ],
             '@typescript-eslint/no-unnecessary-condition': 'off',
             '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
             'max-lines': ['error', { max: 400, skipBlankLines: true, skipComments: true }],

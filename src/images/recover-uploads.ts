@@ -57,11 +57,12 @@ async function recover(services: ImageServices, intent: UploadIntent): Promise<s
  * (backends 15, crash points for AddImageFile). One that cannot be settled now is left for the next start.
  */
 export async function recoverUploads(services: ImageServices, log: Logger): Promise<void> {
-    for (const { intent, drop } of await services.uploads.pending()) {
+    for (const noted of await services.uploads.pending()) {
+        const { intent } = noted;
         const { uuid, name } = intent;
         try {
             const outcome = await services.imageQueue.run(uuid, () => recover(services, intent));
-            await drop();
+            await noted.drop();
             log.info({ uuid, name, outcome }, 'interrupted upload settled');
         } catch (err) {
             log.error({ err, uuid, name }, 'interrupted upload could not be settled');

@@ -5,7 +5,7 @@ import { runKillCycles } from './kill-cycles.js';
 
 const CYCLES = Number(process.env['KILL_CYCLES'] ?? 20);
 
-t.test(
+void t.test(
     `no acknowledged write is lost over ${CYCLES} kills under concurrent writes`,
     { timeout: 7_200_000 },
     async (t) => {

@@ -71,7 +71,7 @@ async function downloadInTwoParts(client: HttpClient, path: string, target: stri
 
 const reason = missing.length === 0 ? false : `not installed: ${missing.join(', ')}`;
 
-t.test(
+void t.test(
     'a real file system image goes in and comes out as it was',
     { skip: reason, timeout: 240_000 },
     async (t) => {
