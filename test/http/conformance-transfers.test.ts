@@ -1,10 +1,10 @@
 // Downloads while the world changes, and connections as clients use them (http-api 3.11, 4.4 D52).
-import { truncateSync } from 'node:fs';
+import { existsSync, readdirSync, truncateSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
-import { rawExchange } from '../helpers/http-client.js';
-import { createImage, gzipFile, imageDirectory, sha1Hex, uploadFile } from '../helpers/images.js';
+import { rawExchange, type Answer } from '../helpers/http-client.js';
+import { createImage, gzipFile, imageDirectory, manifest, sha1Hex, uploadFile } from '../helpers/images.js';
 import { eventually } from '../helpers/server-process.js';
 import { startServer } from '../helpers/start-server.js';
 
@@ -67,6 +67,55 @@ await t.test('a client that stops reading and goes away', async (test) => {
     test.equal((await guest.get('/ping')).status, 200);
 });
 
+/** Statuses of requests that are sent at once, sorted. */
+async function statuses(requests: readonly Promise<Answer>[]): Promise<number[]> {
+    return (await Promise.all(requests)).map((answer) => answer.status).sort();
+}
+
+await t.test('requests that compete for one uuid', async (test) => {
+    const uuid = 'a9000000-0000-4000-8000-000000000001';
+    const target = 'a9000000-0000-4000-8000-000000000002';
+    const times = <T>(action: () => Promise<T>): Promise<T>[] => [1, 2, 3].map(action);
+    const path = `/images/${uuid}`;
+    const imports = times(() => client.post(`${path}?action=import`, manifest({ uuid })));
+    test.strictSame(await statuses(imports), [200, 409, 409], 'one import');
+    test.strictSame(await statuses(times(() => client.delete(path))), [204, 404, 404], 'one deletion');
+    const rivals = await Promise.all(times(() => createImage(client)));
+    const moves = rivals.map((rival) => client.post(`/images/${rival}?action=update`, { uuid: target }));
+    test.strictSame(await statuses(moves), [200, 409, 409], 'one change of uuid');
+
+    const moving = await createImage(client);
+    const upload = client.open('PUT', `/images/${moving}/file?compression=gzip`);
+    upload.request.write(Buffer.alloc(100_000));
+    const directory = imageDirectory(server.baseDir, moving);
+    await eventually('the upload has begun', 5_000, () => existsSync(directory));
+    const other = 'a9000000-0000-4000-8000-000000000003';
+    test.equal((await client.post(`/images/${moving}?action=update`, { uuid: other })).status, 200);
+    upload.request.end();
+    const lost = await upload.answer;
+    test.strictSame(
+        [lost.status, lost.error.code],
+        [404, 'ResourceNotFound'],
+        'an upload to a uuid that is gone',
+    );
+    await eventually(
+        'its bytes go',
+        5_000,
+        () => !existsSync(directory) || readdirSync(directory).length === 0,
+    );
+    test.strictSame((await guest.get(`/images/${other}`)).document['files'], [], 'and reach no other image');
+
+    for (let i = 0; i < 10; i++) {
+        const origin = await createImage(client);
+        const [child, deletion] = await Promise.all([
+            client.post('/images', manifest({ origin })),
+            client.delete(`/images/${origin}`),
+        ]);
+        const outcome = [child.status, deletion.status].join();
+        test.ok(['200,422', '422,204'].includes(outcome), `no child without its origin: ${outcome}`);
+    }
+});
+
 const GET_PING = 'GET /ping HTTP/1.1\r\nHost: x\r\n';
 
 await t.test('connections', async (test) => {
@@ -76,8 +125,8 @@ await t.test('connections', async (test) => {
         server.port,
         `${GET_PING}\r\nGET /nope HTTP/1.1\r\nHost: x\r\n\r\n${GET_PING}Connection: close\r\n\r\n`,
     );
-    const statuses = [...pipelined.matchAll(/HTTP\/1\.1 (\d+) /g)].map((match) => match[1]);
-    test.strictSame(statuses, ['200', '404', '200'], 'several requests at once are answered in order');
+    const codes = [...pipelined.matchAll(/HTTP\/1\.1 (\d+) /g)].map((match) => match[1]);
+    test.strictSame(codes, ['200', '404', '200'], 'several requests at once are answered in order');
     const withBody = await rawExchange(
         server.port,
         `${GET_PING}Content-Length: 5\r\n\r\nhello${GET_PING}Connection: close\r\n\r\n`,
