@@ -35,27 +35,42 @@ let passed = 0;
 let failed = 0;
 const started = Date.now();
 
-/** Counts the assertions of a file, at whatever depth, and says how the file went. */
+function reportFailure(path, result) {
+    process.stdout.write(`not ok: ${[...path, result.name].join(' > ')}\n`);
+    if (result.diag) {
+        process.stdout.write(`    ${JSON.stringify(result.diag).slice(0, 2000)}\n`);
+    }
+}
+
+function reportFile(result) {
+    const seconds = ((Date.now() - started) / 1000).toFixed(0);
+    process.stdout.write(
+        `${result.ok ? 'ok' : 'NOT OK'} ${relative('build/tests/test', result.name)} (${seconds} s)\n`,
+    );
+}
+
+/** Counts assertions at whatever depth; the line that sums up a group counts only if nothing in it tells why it failed. */
 function count(parser, path) {
-    parser.on('child', (inner) => count(inner, [...path, inner.name]));
+    const groups = new Map();
+    parser.on('child', (inner) => {
+        groups.set(inner.name, failed);
+        count(inner, [...path, inner.name]);
+    });
     parser.on('assert', (result) => {
-        // The summary line of a group repeats what its members said already.
-        const isSummary = result.diag === null ? false : result.name === path.at(-1);
-        if (!result.ok && !result.todo && !result.skip) {
-            process.stdout.write(`not ok: ${[...path, result.name].join(' > ')}\n`);
-            if (result.diag) {
-                process.stdout.write(`    ${JSON.stringify(result.diag).slice(0, 2000)}\n`);
-            }
+        const failedBefore = groups.get(result.name);
+        const isGroup = groups.delete(result.name);
+        const accepted = result.ok || result.todo;
+        if (!accepted && (!isGroup || failed === failedBefore)) {
+            failed += 1;
+            reportFailure(path, result);
+        } else if (accepted && !isGroup && !result.skip) {
+            passed += 1;
         }
-        if (!isSummary && !result.skip) {
-            if (result.ok || result.todo) passed += 1;
-            else failed += 1;
+        if (result.skip) {
+            process.stdout.write(`skipped: ${[...path, result.name].join(' > ')}: ${result.skip}\n`);
         }
         if (path.length === 0) {
-            const seconds = ((Date.now() - started) / 1000).toFixed(0);
-            process.stdout.write(
-                `${result.ok ? 'ok' : 'NOT OK'} ${relative('build/tests/test', result.name)} (${seconds} s)\n`,
-            );
+            reportFile(result);
         }
     });
     parser.on('bailout', (reason) => {

@@ -165,7 +165,7 @@ void t.test('kill at any moment: what was acknowledged is there', async (t) => {
     const directories = newBase(t);
     const raw = record({ name: 'n0' });
     put(directories, raw);
-    const module = new URL('../../lib/database/local/local-database.js', import.meta.url).href;
+    const module = import.meta.resolve('#lib/database/local/local-database.js');
     for (let round = 0; round < 3; round += 1) {
         const args = [
             '--input-type=module',

@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { ApiError } from '#lib/base/errors.js';
 import { buildImage } from '#lib/manifest/build.js';
 import type { JsonObject, JsonValue, ManifestRules } from '#lib/manifest/types.js';
+
 import { validateRaw } from '#lib/manifest/validate.js';
+import { PROJECT_ROOT } from '../helpers/server-process.js';
 
 interface Vector {
     readonly id: string;
@@ -17,7 +20,7 @@ interface Vector {
 }
 
 const { messages, vectors } = JSON.parse(
-    readFileSync(new URL('../fixtures/manifest-vectors.json', import.meta.url), 'utf8'),
+    readFileSync(join(PROJECT_ROOT, 'test', 'fixtures', 'manifest-vectors.json'), 'utf8'),
 ) as { messages: Readonly<Record<string, string>>; vectors: readonly Vector[] };
 
 const UUID = 'c58161c0-2547-11e2-a75e-9fdca1940570';

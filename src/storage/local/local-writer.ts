@@ -1,6 +1,7 @@
 import { open, rename, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type Logger from 'bunyan';
+import { unlessMissing } from '../../base/unless-missing.js';
 import { FILE_MODE, removeIfPresent, syncDirectory } from '../../base/durable-files.js';
 import { internalError } from '../../base/errors.js';
 import { temporaryNameOf } from '../file-names.js';
@@ -109,7 +110,8 @@ export class LocalWriter implements StorageWriter {
         const { temporaryPath, finalPath } = this.#options;
         await rename(temporaryPath, finalPath);
         this.#end();
-        await syncDirectory(dirname(finalPath));
+        // A directory that is gone was emptied by whoever removed the file meanwhile: nothing is left to sync.
+        await unlessMissing(syncDirectory(dirname(finalPath)));
     }
 
     /** Never rejects: whoever aborts has an error already. What is left is found by the sweep. */
