@@ -126,8 +126,9 @@ export class Dispatcher {
         return routing.route.handle(exchange);
     }
 
+    /** What was refused on purpose, e.g. by a reader or while draining, has no cause and is in the audit record. */
     #logFailure(exchange: ServerExchange, error: ApiError): void {
-        if (error.status >= 500) {
+        if (error.status >= 500 && (error.cause !== undefined || error.code === 'InternalError')) {
             exchange.log.error(
                 { err: error.cause ?? error, code: error.code },
                 `request failed: ${error.message}`,

@@ -9,7 +9,8 @@ export class QueryParameters {
 
     /** @param search the part of the request target behind `?`, without it */
     constructor(search: string) {
-        for (const [key, value] of new URLSearchParams(search)) {
+        // The question mark keeps one that belongs to the first key from being dropped.
+        for (const [key, value] of new URLSearchParams(`?${search}`)) {
             const values = this.#values.get(key);
             if (values === undefined) {
                 this.#values.set(key, [value]);
