@@ -28,6 +28,17 @@ export class KeyedQueue {
         }
     }
 
+    /**
+     * Runs `task` when it is the turn of every one of `keys`. They are entered in one order by all,
+     * so that no two tasks wait for each other; a task must not enter further keys of its own.
+     *
+     * @throws whatever `task` throws
+     */
+    async runAll<T>(keys: readonly string[], task: () => Promise<T>): Promise<T> {
+        const inOrder = [...new Set(keys)].sort();
+        return inOrder.reduceRight<() => Promise<T>>((inner, key) => () => this.run(key, inner), task)();
+    }
+
     /** How many keys have a task running or waiting. */
     get size(): number {
         return this.#tails.size;

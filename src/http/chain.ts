@@ -15,15 +15,27 @@ import { checkDocumentConditions } from './document.js';
  * and the first that fails ends the request.
  */
 export type StepName =
-    'AUTH' | 'PAUTH' | 'WRITER' | 'UUID' | 'CHAN' | 'CHAN*' | 'BODY' | 'LOAD' | 'OWNER' | 'ADMINF' | 'COND';
+    | 'AUTH'
+    | 'PAUTH'
+    | 'WRITER'
+    | 'UUID'
+    | 'ACCOUNT'
+    | 'CHAN'
+    | 'CHAN*'
+    | 'BODY'
+    | 'LOAD'
+    | 'OWNER'
+    | 'ADMINF'
+    | 'COND';
 
 type Step = (call: Call) => Call | Promise<Call>;
 
-/** Refuses an `account` that is no UUID (http-api 1.12, LOAD 1 and OWNER). */
-export function requireAccountUuid(call: Call): void {
+/** Refuses an `account` that is no UUID (http-api 1.12, LOAD 1 and OWNER; 3.1 #1; README table B). */
+function requireAccountUuid(call: Call): Call {
     if (call.account !== undefined && !isUuid(call.account)) {
         throw notAUuid('account', call.account);
     }
+    return call;
 }
 
 function authenticate(call: Call): Call {
@@ -114,6 +126,7 @@ const STEPS: Readonly<Record<StepName, Step>> = {
     PAUTH: authenticateIfAsked,
     WRITER: requireWriter,
     UUID: requireUuid,
+    ACCOUNT: requireAccountUuid,
     CHAN: (call) => selectChannel(call, false),
     'CHAN*': (call) => selectChannel(call, true),
     BODY: readBody,

@@ -7,6 +7,8 @@ const LISTED_TAG = /(?:W\/)?"([^"]*)"|([^\s,"]+)/g;
 
 /** The three forms of an HTTP date all start with the name of a weekday (RFC 9110 5.6.7). */
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? /;
+/** The oldest form names no zone and means GMT, where `Date.parse` would take the machine's zone. */
+const WITHOUT_ZONE = /\d{4}$/;
 
 const HEADER_OF_TAGS_TOO_LONG = 16_384;
 
@@ -28,7 +30,7 @@ function parseHttpDate(text: string | undefined): number | undefined {
     if (text === undefined || !HTTP_DATE.test(text)) {
         return undefined;
     }
-    const milliseconds = Date.parse(text);
+    const milliseconds = Date.parse(WITHOUT_ZONE.test(text) ? `${text} GMT` : text);
     return Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000);
 }
 

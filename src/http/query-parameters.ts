@@ -42,7 +42,7 @@ export class QueryParameters {
         return value === '' ? undefined : value;
     }
 
-    /** All values of a parameter that may repeat, in order. */
+    /** All values of a parameter that may repeat, in order, empty ones too. */
     all(name: string): readonly string[] {
         return this.#values.get(name) ?? [];
     }
@@ -67,11 +67,15 @@ export class QueryParameters {
         return value === 'true';
     }
 
-    /** The parameters whose names start with `prefix`, as [rest of the name, value], in order. */
+    /**
+     * The scalars whose names start with `prefix`, as [rest of the name, value], in order.
+     *
+     * @throws 422 when one of them is repeated (http-api D7)
+     */
     startingWith(prefix: string): readonly (readonly [string, string])[] {
-        return [...this.#values.entries()].flatMap(([key, values]) =>
-            key.startsWith(prefix) ? values.map((value) => [key.slice(prefix.length), value] as const) : [],
-        );
+        return [...this.#values.keys()]
+            .filter((name) => name.startsWith(prefix))
+            .map((name) => [name.slice(prefix.length), this.raw(name) ?? '']);
     }
 
     /** All names and values, for the audit record. */

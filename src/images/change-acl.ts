@@ -36,11 +36,11 @@ export async function changeAcl(
     body: JsonValue | undefined,
 ): Promise<StoredImage> {
     return changeImage(services, context, uuid, (raw: RawImage) => {
-        const accounts = accountList(body);
-        const named = new Set(accounts);
+        const named = new Set(accountList(body));
+        const listed = new Set(raw.acl);
         const acl =
             change === 'add'
-                ? [...new Set([...raw.acl, ...accounts])]
+                ? [...raw.acl, ...[...named].filter((account) => !listed.has(account))]
                 : raw.acl.filter((account) => !named.has(account));
         return acl.length === raw.acl.length ? undefined : { ...raw, acl };
     });

@@ -1,5 +1,5 @@
-import { ApiError, imageNotFound } from '../base/errors.js';
 import type { Database } from '../database/database.js';
+import { meansAbsent } from '../maintenance/record-exists.js';
 import type { PendingDelete } from '../storage/delete-journal.js';
 import { recordedFiles } from './image-files.js';
 
@@ -13,7 +13,7 @@ export async function currentFiles(database: Database, uuid: string): Promise<re
     try {
         return recordedFiles((await database.get(uuid)).raw);
     } catch (error) {
-        if (error instanceof ApiError && error.message === imageNotFound(uuid).message) {
+        if (meansAbsent(error, uuid)) {
             return [];
         }
         throw error;

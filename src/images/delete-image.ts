@@ -26,15 +26,9 @@ async function requireNoDependents(
     }
 }
 
-/** The channel to take the image out of, instead of deleting it; `undefined`: delete it. */
-function channelToLeave(
-    services: ImageServices,
-    context: RequestContext,
-    raw: RawImage,
-    forceAllChannels: boolean,
-): string | undefined {
-    const inSeveral = services.config.current.channels !== undefined && (raw.channels?.length ?? 0) > 1;
-    return inSeveral && !forceAllChannels ? context.channel : undefined;
+/** The channels of an image apart from one; a record may name a channel twice. */
+function otherChannels(raw: RawImage, channel: string): readonly string[] {
+    return (raw.channels ?? []).filter((name) => name !== channel);
 }
 
 async function leaveChannel(
@@ -44,10 +38,7 @@ async function leaveChannel(
     channel: string,
 ): Promise<void> {
     await requireNoDependents(services, context, uuid, { channels: [channel] });
-    await storeChange(services, uuid, (raw) => ({
-        ...raw,
-        channels: raw.channels?.filter((name) => name !== channel),
-    }));
+    await storeChange(services, uuid, (raw) => ({ ...raw, channels: otherChannels(raw, channel) }));
 }
 
 /** Record first, then the bytes, which a failing storage may delay (backends W5). */
@@ -79,9 +70,10 @@ export async function deleteImage(
 ): Promise<void> {
     await withCleanup(services, [uuid], async (cleanup) => {
         const image = await loadOwnImage(services, context, uuid);
-        const channel = channelToLeave(services, context, image.raw, forceAllChannels);
-        await (channel === undefined
-            ? deleteAll(services, context, image, cleanup)
-            : leaveChannel(services, context, uuid, channel));
+        const { channel } = context;
+        const staysElsewhere = channel !== undefined && otherChannels(image.raw, channel).length > 0;
+        await (staysElsewhere && !forceAllChannels
+            ? leaveChannel(services, context, uuid, channel)
+            : deleteAll(services, context, image, cleanup));
     });
 }

@@ -5,6 +5,14 @@ import type { Database, StoredImage } from '../database/database.js';
 export type RecordFound = StoredImage | 'absent' | 'unknown';
 
 /**
+ * Whether the failure of `database.get` means that there is no such image. It does not when a record
+ * is there but invalid, nor when the database did not answer (backends 11.2).
+ */
+export function meansAbsent(error: unknown, uuid: string): boolean {
+    return error instanceof ApiError && error.message === imageNotFound(uuid).message;
+}
+
+/**
  * Looks for a record before something of its image is cleaned away. A record that is there but
  * invalid and a database that does not answer count as "cannot tell" (backends 11.2).
  */
@@ -12,7 +20,6 @@ export async function findRecord(database: Database, uuid: string): Promise<Reco
     try {
         return await database.get(uuid);
     } catch (error) {
-        const absent = error instanceof ApiError && error.message === imageNotFound(uuid).message;
-        return absent ? 'absent' : 'unknown';
+        return meansAbsent(error, uuid) ? 'absent' : 'unknown';
     }
 }

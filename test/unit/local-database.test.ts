@@ -13,6 +13,8 @@ import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Config } from '#lib/base/config-types.js';
 import { baseDirectories } from '#lib/base/directories.js';
+import { currentFiles } from '#lib/images/current-files.js';
+import { findRecord } from '#lib/maintenance/record-exists.js';
 import type { RawImage } from '#lib/manifest/types.js';
 import {
     newBase,
@@ -70,7 +72,9 @@ void t.test('what is in the manifests directory beside records', async (t) => {
         records.find(({ msg }) => msg === 'loaded local database'),
         { loaded: 2, skipped: 10 },
     );
-    await t.rejects(database.get(invalid!), { status: 404, message: `image ${invalid} not found` });
+    await t.rejects(database.get(invalid!), { status: 404, message: 'not found' });
+    t.equal(await findRecord(database, invalid!), 'unknown', 'an unusable record is not taken for none');
+    await t.rejects(currentFiles(database, invalid!), { message: 'not found' });
     for (const [name, text] of Object.entries(content)) {
         t.equal(readFileSync(join(directories.manifests, name), 'utf8'), text, `${name} is untouched`);
     }

@@ -8,6 +8,7 @@ import {
     imageNotFound,
     imageUuidAlreadyExists,
     internalError,
+    resourceNotFound,
     serviceUnavailable,
     writeFailure,
 } from '../../base/errors.js';
@@ -263,7 +264,8 @@ export class LocalDatabase implements Database {
     #held(uuid: string): StoredImage {
         const held = this.#mirror.index.get(uuid);
         if (held === undefined) {
-            throw imageNotFound(uuid);
+            // Whoever cleans up must not take an image whose record is unusable for one that is gone.
+            throw this.#mirror.isSkipped(uuid) ? resourceNotFound('not found') : imageNotFound(uuid);
         }
         return held;
     }
@@ -275,10 +277,7 @@ export class LocalDatabase implements Database {
                 ? serviceUnavailable('this process is a reader', 1)
                 : serviceUnavailable('service unavailable', 5);
         }
-        // In one order for all, so that no two changes wait for each other.
-        const queues = [...new Set(uuids)].sort();
-        const run = queues.reduceRight((next, uuid) => () => this.#changes.run(uuid, next), task);
-        return run();
+        return this.#changes.runAll(uuids, task);
     }
 
     /**

@@ -57,6 +57,11 @@ export class Mirror {
             .sort((a, b) => (a.file < b.file ? -1 : 1));
     }
 
+    /** Whether there is a file for this uuid, but no usable record in it. */
+    isSkipped(uuid: string): boolean {
+        return this.#skipped.has(recordFileName(uuid));
+    }
+
     /**
      * Reads every record for the first time.
      *

@@ -20,6 +20,6 @@ export const healthEndpoint: Endpoint = {
     path: '/health',
     summary: 'Tells how the server and what it depends on are; 503 when images cannot be read.',
     quiet: 'ok',
-    chain: ['PAUTH'],
+    chain: ['PAUTH', 'ACCOUNT'],
     handle,
 };

@@ -1,30 +1,30 @@
 import { listImages } from '../../images/list-images.js';
 import type { Call } from '../call.js';
-import { requireAccountUuid } from '../chain.js';
 import { listReply } from '../document.js';
 import type { Endpoint } from '../endpoint.js';
 import { accountParameter, channelOrAnyParameter } from '../parameters.js';
 import type { Reply } from '../reply.js';
 
+/** Passed on as given; an empty value is not the same as none. */
+const TEXT_PARAMETERS = [
+    'owner',
+    'name',
+    'version',
+    'os',
+    'type',
+    'state',
+    'limit',
+    'marker',
+    'sort',
+] as const;
+
 async function handle(call: Call): Promise<Reply> {
-    requireAccountUuid(call);
     const { query } = call.exchange;
-    const text = (name: string) => {
-        const value = query.raw(name);
-        return value === undefined ? {} : { [name]: value };
-    };
+    const given = TEXT_PARAMETERS.filter((name) => query.has(name));
     const images = await listImages(call.services.images, call.context, {
-        ...text('owner'),
-        ...text('name'),
-        ...text('version'),
-        ...text('os'),
-        ...text('type'),
-        ...text('state'),
-        ...text('limit'),
-        ...text('marker'),
-        ...text('sort'),
+        ...Object.fromEntries(given.map((name) => [name, query.raw(name) ?? ''])),
         tags: query.startingWith('tag.'),
-        billingTags: query.all('billing_tag'),
+        billingTags: query.all('billing_tag').filter((tag) => tag !== ''),
         parsePublic: () => query.boolean('public'),
         anonymous: call.isAnonymous,
     });
@@ -61,6 +61,6 @@ export const listImagesEndpoint: Endpoint = {
         { name: 'sort', summary: '`published_at.asc` (default) or `published_at.desc`.' },
         { name: 'inclAdminFields', summary: '`true` adds `files[].stor`; needs authentication.' },
     ],
-    chain: ['PAUTH', 'CHAN*', 'ADMINF'],
+    chain: ['PAUTH', 'CHAN*', 'ADMINF', 'ACCOUNT'],
     handle,
 };
