@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, unlink } from 'node:fs/promises';
+import { mkdir, open, rename, unlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** Mode of every file this server makes (README table C). */
@@ -100,8 +100,9 @@ export async function writeSynced(path: string, data: string | Uint8Array): Prom
 
 /**
  * Replaces `path` as one step: temporary file, sync, rename, sync of the directory (backends W1).
- * When it returns the new content survives a power loss; when it throws the old content is intact
- * and the temporary file is gone.
+ * When it returns the new content survives a power loss. When it throws the temporary file is gone
+ * and the old content is intact, unless all but the sync of the directory succeeded: then the new
+ * content is in place and may not survive.
  *
  * @throws the file system's error
  */
@@ -115,6 +116,38 @@ export async function writeFileDurably(path: string, data: string | Uint8Array):
         throw error;
     }
     await syncDirectory(dirname(path));
+}
+
+/**
+ * Replaces `path` as one step, for readers at least: nothing is synced, so that it may be lost, or
+ * lose its content, in a power loss. For when {@link writeFileDurably} fails.
+ *
+ * @throws the file system's error
+ */
+export async function writeFileAtOnce(path: string, data: string | Uint8Array): Promise<void> {
+    const temporary = temporarySibling(path);
+    try {
+        await writeFile(temporary, data, { flag: 'wx', mode: FILE_MODE });
+        await rename(temporary, path);
+    } catch (error) {
+        await removeIfPresent(temporary).catch(() => undefined);
+        throw error;
+    }
+}
+
+/**
+ * Makes a new file as one step, as {@link writeFileDurably} does. When it throws there is no such
+ * file, as far as the disk lets it be removed.
+ *
+ * @throws the file system's error
+ */
+export async function createFileDurably(path: string, data: string | Uint8Array): Promise<void> {
+    try {
+        await writeFileDurably(path, data);
+    } catch (error) {
+        await removeIfPresent(path).catch(() => undefined);
+        throw error;
+    }
 }
 
 /** Removes `path` and syncs its directory; a file that is not there counts as removed. */

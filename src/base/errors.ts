@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { ERROR_CATALOGUE, type ErrorCode, type ErrorFacts } from './error-catalogue.js';
 
 /** One entry of an `errors` array: what is wrong with which field (http-api 1.10). */
@@ -145,12 +146,25 @@ export function internalError(message: string, cause?: unknown): ApiError {
 /** Error codes of the operating system that mean "no room or not writable" (README, disk full). */
 const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EROFS']);
 
+/** Names of the operating system's errors by number. */
+const ERROR_NAMES: ReadonlyMap<number, string> = new Map(
+    Object.entries(constants.errno).map(([name, number]) => [number, name]),
+);
+
+/** Node knows only some errors by name: of others, such as `EDQUOT`, it gives the number. */
+function ownErrorCode({ code, errno }: NodeJS.ErrnoException): string | undefined {
+    if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) {
+        return code;
+    }
+    return errno === undefined ? undefined : ERROR_NAMES.get(Math.abs(errno));
+}
+
 /** The operating system's code of an error or of any of its causes, e.g. `ENOSPC`. */
 export function systemErrorCode(error: unknown): string | undefined {
     let current: unknown = error;
     for (let depth = 0; depth < 10 && current instanceof Error; depth += 1) {
-        const { code } = current as NodeJS.ErrnoException;
-        if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) {
+        const code = ownErrorCode(current);
+        if (code !== undefined) {
             return code;
         }
         current = current.cause;

@@ -4,7 +4,7 @@ import type { NotedUpload } from '../storage/upload-journal.js';
 import { type Draft, storeChange } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { failsAs, savesAs } from './failures.js';
-import { requireStorage, storageNameOf } from './image-files.js';
+import { recordedFiles, requireStorage, storageNameOf } from './image-files.js';
 import { type Cleanup, withCleanup } from './image-task.js';
 import { loadOwnImage } from './load.js';
 import type { Upload } from './receive-upload.js';
@@ -34,6 +34,8 @@ class UploadFinish {
     readonly #slot: UploadSlot;
     readonly #cleanup: Cleanup;
     readonly #before: RawImage;
+    /** Whether the previous bytes are in place without a record that names them. */
+    #isUnsettled = false;
 
     constructor(
         services: ImageServices,
@@ -105,6 +107,10 @@ class UploadFinish {
     }
 
     async #forget(noted: NotedUpload): Promise<void> {
+        if (this.#isUnsettled) {
+            // The next start brings record and bytes together.
+            return;
+        }
         try {
             await noted.drop();
         } catch (error) {
@@ -135,6 +141,7 @@ class UploadFinish {
                 await this.#save(() => ({ ...this.#before }));
             }
         } catch (error) {
+            this.#isUnsettled = true;
             this.#context.log.error(
                 { err: error, uuid },
                 'could not put back the previous %s',
@@ -143,17 +150,30 @@ class UploadFinish {
         }
     }
 
-    /** What is in place goes, unless the record names it after all. */
+    /** What is in place goes, unless the record names it after all, or is to name it again. */
     async #discard(): Promise<void> {
+        if (this.#isUnsettled) {
+            return;
+        }
+        const { uuid } = this.#before;
         try {
-            await this.#noteDelete(this.#upload.storage);
+            await this.#noteDelete(this.#upload.storage).catch(() => this.#removeUnnamed());
         } catch (error) {
-            const { uuid } = this.#before;
             this.#context.log.warn(
                 { err: error, uuid },
                 'stored %s is left without a record',
                 this.#kind.subject,
             );
+        }
+    }
+
+    /** For when the deletion cannot be noted, to be done later. */
+    async #removeUnnamed(): Promise<void> {
+        const { raw } = await this.#services.database.get(this.#before.uuid);
+        const { storage } = this.#upload;
+        const { name } = this.#kind;
+        if (!recordedFiles(raw).some((file) => file.stor === storage && file.name === name)) {
+            await requireStorage(this.#services, storage).remove(raw.uuid, name);
         }
     }
 }

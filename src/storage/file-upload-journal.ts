@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type Logger from 'bunyan';
 import type { BaseDirectories } from '../base/config-types.js';
-import { makeDirectory, removeDurably, writeFileDurably } from '../base/durable-files.js';
+import { createFileDurably, makeDirectory, removeDurably } from '../base/durable-files.js';
 import { unlessMissing } from '../base/unless-missing.js';
 import { isUuid } from '../base/uuid.js';
 import { isStoredFileName } from './file-names.js';
@@ -41,7 +41,7 @@ export class FileUploadJournal implements UploadJournal {
     async note(intent: UploadIntent): Promise<NotedUpload> {
         const path = join(this.#directory, `${intent.uuid}.${randomBytes(8).toString('hex')}.json`);
         await makeDirectory(this.#directory);
-        await writeFileDurably(path, JSON.stringify(intent));
+        await createFileDurably(path, JSON.stringify(intent));
         return { intent, drop: () => removeDurably(path) };
     }
 

@@ -5,7 +5,7 @@ import type Logger from 'bunyan';
 import type { Clock } from '../base/clock.js';
 import type { BaseDirectories } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
-import { makeDirectory, removeDurably, writeFileDurably } from '../base/durable-files.js';
+import { createFileDurably, makeDirectory, removeDurably } from '../base/durable-files.js';
 import type { KeyedQueue } from '../base/keyed-queue.js';
 import { unlessMissing } from '../base/unless-missing.js';
 import type { DeleteJournal, JournalEntry, PendingDelete } from './delete-journal.js';
@@ -67,7 +67,7 @@ export class FileDeleteJournal implements DeleteJournal {
         this.#held.add(path);
         try {
             await makeDirectory(this.#directory);
-            await writeFileDurably(path, JSON.stringify(record));
+            await createFileDurably(path, JSON.stringify(record));
         } catch (error) {
             this.#held.delete(path);
             throw error;

@@ -277,7 +277,10 @@ export class LocalDatabase implements Database {
                 ? serviceUnavailable('this process is a reader', 1)
                 : serviceUnavailable('service unavailable', 5);
         }
-        return this.#changes.runAll(uuids, task);
+        return this.#changes.runAll(uuids, async () => {
+            await durably(`error modifying image ${uuids.join()}`, () => this.#store.settle(uuids));
+            return task();
+        });
     }
 
     /**

@@ -4,6 +4,7 @@ import type Logger from 'bunyan';
 import type { BaseDirectories } from '../../base/config-types.js';
 import { makeDirectory } from '../../base/durable-files.js';
 import { systemErrorCode } from '../../base/errors.js';
+import { KeyedQueue } from '../../base/keyed-queue.js';
 import { isUuid } from '../../base/uuid.js';
 import type { DurableSteps } from './durable-steps.js';
 import { recordFileName } from './file-names.js';
@@ -47,8 +48,10 @@ export class MoveIntents {
     readonly #directories: BaseDirectories;
     readonly #log: Logger;
     readonly #steps: DurableSteps;
-    /** Old uuids whose intent is done but could not be removed. */
-    readonly #lingering = new Set<string>();
+    /** Intents that could not be removed, by old uuid, with the uuid whose next record would bring them to life. */
+    readonly #lingering = new Map<string, string>();
+    /** One change of an intent at a time. */
+    readonly #changes = new KeyedQueue();
 
     constructor({ directories, log, steps }: MoveIntentsOptions) {
         this.#directories = directories;
@@ -59,33 +62,42 @@ export class MoveIntents {
     /**
      * Writes an intent down.
      *
-     * @throws the file system's error
+     * @throws the file system's error; there is then no intent
      */
     async record(from: string, to: string): Promise<void> {
         await makeDirectory(this.#directories.run);
-        await this.#steps.write(this.#path(from), JSON.stringify({ from, to }));
-    }
-
-    /** Removes an intent that is done or given up; a failure is logged and made good by {@link settle}. */
-    async drop(from: string): Promise<void> {
+        await this.#remove(from, () => this.#lingering.has(from));
         try {
-            await this.#steps.remove(this.#path(from));
+            await this.#steps.write(this.#path(from), JSON.stringify({ from, to }));
         } catch (error) {
-            this.#lingering.add(from);
-            this.#log.error({ err: error, uuid: from }, 'could not remove a move intent');
+            // It may be there although it could not be made durable.
+            await this.giveUp(from, to);
+            throw error;
         }
     }
 
+    /** Removes the intent of a move that was completed; a failure is logged and made good by {@link settle}. */
+    async complete(from: string): Promise<void> {
+        await this.#drop(from, from);
+    }
+
+    /** Removes the intent of a move that was taken back; a failure is logged and made good by {@link settle}. */
+    async giveUp(from: string, to: string): Promise<void> {
+        await this.#drop(from, to);
+    }
+
     /**
-     * Removes what {@link drop} could not, before a record of that uuid is written again: the next
-     * start would take it for the old one.
+     * Removes the intents that could not be removed in time, before a record is written that they
+     * endanger: at the next start a new record of the old uuid would be taken for the old one, and
+     * one of the new uuid for a sign that the move was completed.
      *
      * @throws the file system's error
      */
     async settle(uuid: string): Promise<void> {
-        if (this.#lingering.has(uuid)) {
-            await this.#steps.remove(this.#path(uuid));
-            this.#lingering.delete(uuid);
+        for (const [from, endangered] of [...this.#lingering]) {
+            if (endangered === uuid) {
+                await this.#remove(from, () => this.#lingering.get(from) === uuid);
+            }
         }
     }
 
@@ -103,6 +115,25 @@ export class MoveIntents {
                 await this.#finish(from, targetOf(await readFile(join(run, name), 'utf8')));
             }
         }
+    }
+
+    async #drop(from: string, endangered: string): Promise<void> {
+        try {
+            await this.#remove(from, () => true);
+        } catch (error) {
+            this.#lingering.set(from, endangered);
+            this.#log.error({ err: error, uuid: from }, 'could not remove a move intent');
+        }
+    }
+
+    /** Removes an intent if that is still wanted when its turn has come. */
+    async #remove(from: string, isWanted: () => boolean): Promise<void> {
+        await this.#changes.run(from, async () => {
+            if (isWanted()) {
+                await this.#steps.remove(this.#path(from));
+                this.#lingering.delete(from);
+            }
+        });
     }
 
     async #finish(from: string, to: string | undefined): Promise<void> {

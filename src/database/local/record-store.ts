@@ -9,6 +9,7 @@ import {
     removeDurably,
     removeIfPresent,
     syncDirectory,
+    writeFileAtOnce,
     writeFileDurably,
 } from '../../base/durable-files.js';
 import { systemErrorCode } from '../../base/errors.js';
@@ -46,6 +47,8 @@ export class RecordStore {
     readonly #clock: Clock;
     readonly #steps: DurableSteps;
     readonly #intents: MoveIntents;
+    /** What is left to do to undo failed changes, by each of their uuids. */
+    readonly #undoing = new Map<string, () => Promise<void>>();
 
     constructor({ directories, log, clock, steps }: RecordStoreOptions) {
         this.#directories = directories;
@@ -56,18 +59,30 @@ export class RecordStore {
     }
 
     /**
+     * Ends the undoing of earlier changes that the disk did not let be undone at once. To be called
+     * before any other change of these uuids.
+     *
+     * @throws the file system's error when the disk still does not let it; nothing may be changed then
+     */
+    async settle(uuids: readonly string[]): Promise<void> {
+        for (const uuid of uuids) {
+            await this.#intents.settle(uuid);
+            await this.#undoing.get(uuid)?.();
+        }
+    }
+
+    /**
      * Stores the text of a record.
      *
      * @param previous the text in its place so far; absent: there was none
-     * @throws the file system's error; the previous text is then in place
+     * @throws the file system's error; the previous text is then in place, or will be by {@link settle}
      */
     async write(uuid: string, text: string, previous?: string): Promise<void> {
-        await this.#intents.settle(uuid);
         const path = this.#path(uuid);
         try {
             await this.#steps.write(path, text);
         } catch (error) {
-            await this.#putBack(path, text, previous);
+            await this.#undo([uuid], () => putBack(path, text, previous));
             throw error;
         }
     }
@@ -75,14 +90,14 @@ export class RecordStore {
     /**
      * Removes a record.
      *
-     * @throws the file system's error; the previous text is then in place
+     * @throws the file system's error; the previous text is then in place, or will be by {@link settle}
      */
     async remove(uuid: string, previous: string): Promise<void> {
         const path = this.#path(uuid);
         try {
             await this.#steps.remove(path);
         } catch (error) {
-            await this.#putBack(path, undefined, previous);
+            await this.#undo([uuid], () => putBack(path, undefined, previous));
             throw error;
         }
     }
@@ -91,20 +106,23 @@ export class RecordStore {
      * Stores a record under its new uuid and removes the old one, as one step (backends W12). No
      * file of the new uuid may be there.
      *
-     * @throws the file system's error; only the old record is then in place
+     * @throws the file system's error; only the old record is then in place, or will be by {@link settle}
      */
     async move(from: string, to: string, text: string, previous: string): Promise<void> {
         await this.#intents.record(from, to);
         try {
-            await this.write(to, text);
-            await this.remove(from, previous);
+            await this.#steps.write(this.#path(to), text);
+            await this.#steps.remove(this.#path(from));
         } catch (error) {
-            // While the intent is there, the new record would win at the next start.
-            await this.#attempt('remove a record after a failed move', () => removeDurably(this.#path(to)));
-            await this.#intents.drop(from);
+            await this.#undo([from, to], async () => {
+                // In this order: at any time there is one of the two records, and what says which.
+                await putBack(this.#path(from), undefined, previous);
+                await removeDurably(this.#path(to));
+                await this.#intents.giveUp(from, to);
+            });
             throw error;
         }
-        await this.#intents.drop(from);
+        await this.#intents.complete(from);
     }
 
     /**
@@ -176,22 +194,46 @@ export class RecordStore {
         }
     }
 
-    /** Undoes a step that took effect but could not be made durable. */
-    async #putBack(path: string, written: string | undefined, previous: string | undefined): Promise<void> {
-        await this.#attempt('put back a record after a failed write', async () => {
-            if ((await textOf(path)) !== written) {
-                return;
-            }
-            await (previous === undefined ? removeDurably(path) : writeFileDurably(path, previous));
-        });
-    }
-
-    async #attempt(what: string, task: () => Promise<void>): Promise<void> {
+    /** Runs `undo` at once or, if the disk does not let it, before the next change of one of the uuids. */
+    async #undo(uuids: readonly string[], undo: () => Promise<void>): Promise<void> {
+        const attempt = async (): Promise<void> => {
+            await undo();
+            uuids
+                .filter((uuid) => this.#undoing.get(uuid) === attempt)
+                .forEach((uuid) => this.#undoing.delete(uuid));
+        };
         try {
-            await task();
+            await attempt();
         } catch (error) {
-            this.#log.error({ err: error }, `could not ${what}`);
+            uuids.forEach((uuid) => this.#undoing.set(uuid, attempt));
+            this.#log.error({ err: error, uuids }, 'a failed change of records could not be undone yet');
         }
+    }
+}
+
+/**
+ * Puts the text of a record back where a step took effect but could not be made durable.
+ *
+ * @param written what the step left there; anything else stays
+ * @throws the file system's error
+ */
+async function putBack(
+    path: string,
+    written: string | undefined,
+    previous: string | undefined,
+): Promise<void> {
+    if ((await textOf(path)) !== written) {
+        return;
+    }
+    if (previous === undefined) {
+        await removeDurably(path);
+        return;
+    }
+    try {
+        await writeFileDurably(path, previous);
+    } catch {
+        // A disk that cannot sync may still write: what is there had better be what was answered.
+        await writeFileAtOnce(path, previous);
     }
 }
 
