@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type Logger from 'bunyan';
-import { type Backends, createBackends, requireSupported } from './app/backends.js';
+import { type Backends, createBackends } from './app/backends.js';
 import { Control } from './app/control.js';
 import { drain } from './app/drain.js';
 import { healthChecks } from './app/health-checks.js';
@@ -9,6 +9,7 @@ import { LiveConfig } from './app/live-config.js';
 import { metricSources } from './app/metric-sources.js';
 import { reloadConfig } from './app/reload.js';
 import { Roles } from './app/roles.js';
+import { requireSupported } from './app/supported.js';
 import { ServerTasks } from './app/tasks.js';
 import { KeyFiles } from './auth/key-files.js';
 import { SignatureAuthenticator } from './auth/signature.js';
@@ -20,6 +21,7 @@ import type { BaseDirectories, Config } from './base/config-types.js';
 import { VERSION } from './base/constants.js';
 import { baseDirectories } from './base/directories.js';
 import { setLogLevel } from './base/log.js';
+import { recent } from './base/recent.js';
 import { MetricsListener } from './http/metrics-listener.js';
 import { RequestMetrics, staticLabels } from './http/metrics.js';
 import { createRoutes } from './http/routes.js';
@@ -44,6 +46,12 @@ const DOCS_DIRECTORY = fileURLToPath(new URL('../build/docs/public', import.meta
 
 /** Exit code of a server that must not go on (operations 1.2). */
 const FAILED = 2;
+
+/** Counting the archive reads thousands of directories; that often is enough, milliseconds. */
+const ARCHIVE_COUNT_MAX_AGE_MS = 60_000;
+
+/** Seconds a stop may take beyond `shutdownTimeoutSec`, e.g. while a disk does not answer. */
+const STOP_GRACE_SEC = 10;
 
 function loadAndLogConfig(options: StartOptions): Config {
     const { log } = options;
@@ -87,8 +95,6 @@ export class ImageServer {
         this.#directories = baseDirectories(config.current.dataDir);
         const directories = this.#directories;
         this.#backends = createBackends({ config, directories, log, clock: systemClock });
-        const { images, database, archive } = this.#backends;
-        const storages = [...images.storages.values()];
         const lock = new BaseLock({
             directories,
             log: log.child({ component: 'lock' }),
@@ -99,7 +105,6 @@ export class ImageServer {
             config.current.authType === 'signature'
                 ? new KeyFiles({ directories, config, log: log.child({ component: 'authkeys' }) })
                 : undefined;
-        const keys = this.#keys;
         this.#tasks = new ServerTasks({
             backends: this.#backends,
             directories,
@@ -109,28 +114,27 @@ export class ImageServer {
         });
         this.#roles = new Roles(lock, this.#roleActions(), log);
         const renderer = new DocumentRenderer();
-        const metrics = new RequestMetrics(staticLabels(config.current, hostname()));
-        const skippedRecords = () => database.skipped.length;
+        const health = this.#healthMonitor(lock);
         this.#control = new Control({
             config,
             backends: this.#backends,
-            keys,
+            keys: this.#keys,
             roles: this.#roles,
             renderer,
             log,
-            health: new HealthMonitor(
-                healthChecks({ config, database, storages, skippedRecords, keys, lock }),
-                systemClock,
-            ),
+            health,
             inFlight: () => this.#http.inFlight(),
             reload: () => void this.reload(),
         });
+        const metrics = new RequestMetrics(staticLabels(config.current, hostname()));
+        const authenticator =
+            this.#keys && new SignatureAuthenticator({ keys: this.#keys, clock: systemClock, log });
         this.#http = createHttpServer({
             routes: createRoutes({
-                images,
+                images: this.#backends.images,
                 renderer,
                 config,
-                authenticator: keys && new SignatureAuthenticator({ keys, clock: systemClock, log }),
+                authenticator,
                 role: this.#roles,
                 control: this.#control,
                 docsDirectory: DOCS_DIRECTORY,
@@ -140,13 +144,38 @@ export class ImageServer {
             metrics,
             isDraining: () => this.#roles.isDraining(),
         });
-        metrics.registerProcessMetrics();
         this.#metricsListener = new MetricsListener({ metrics, log });
+        this.#registerMetrics(metrics, health, renderer, authenticator);
+    }
+
+    #healthMonitor(lock: BaseLock): HealthMonitor {
+        const { database, images } = this.#backends;
+        const checks = healthChecks({
+            database,
+            storages: images.storages.values(),
+            skippedRecords: () => database.skipped.length,
+            keys: this.#keys,
+            lock,
+        });
+        return new HealthMonitor(checks, systemClock);
+    }
+
+    #registerMetrics(
+        metrics: RequestMetrics,
+        health: HealthMonitor,
+        renderer: DocumentRenderer,
+        authenticator: SignatureAuthenticator | undefined,
+    ): void {
+        const { archive, database, storageCounts } = this.#backends;
+        metrics.registerProcessMetrics();
         metricSources({
             database,
-            storages,
-            archive,
+            health,
+            storageCounts,
+            cacheRequests: renderer.requests,
+            authFailures: authenticator?.failures,
             inFlight: () => this.#http.inFlight(),
+            archived: recent(() => archive.count(), ARCHIVE_COUNT_MAX_AGE_MS, systemClock),
             placeholdersPurged: () => this.#tasks.placeholdersPurged,
         }).forEach((metric) => metrics.register(metric));
     }
@@ -187,7 +216,10 @@ export class ImageServer {
         return this.#stopped;
     }
 
-    /** Reads configuration and keys again; a change that cannot be applied live ends the server (operations 1.4). */
+    /**
+     * Reads configuration and keys again; a change that cannot be applied live ends the server
+     * (operations 1.4). Never rejects.
+     */
     async reload(): Promise<void> {
         const restart = await reloadConfig({
             configPath: this.#options.configPath,
@@ -199,14 +231,21 @@ export class ImageServer {
             log: this.#log,
         });
         if (restart) {
-            await this.stop();
-            this.#end(0);
+            await this.stop().then(
+                () => this.#end(0),
+                (error: unknown) => this.#fail(error),
+            );
         }
     }
 
-    /** Logs a summary of the state (operations 1.4, SIGUSR2). */
+    /** Logs a summary of the state (operations 1.4, SIGUSR2). Never rejects. */
     async logState(): Promise<void> {
         this.#log.info({ state: await this.#control.state() }, 'state');
+    }
+
+    #fail(error: unknown): void {
+        this.#log.fatal({ err: error }, 'this process must not go on');
+        this.#end(FAILED);
     }
 
     #roleActions(): ConstructorParameters<typeof Roles>[1] {
@@ -218,10 +257,11 @@ export class ImageServer {
                 await this.#backends.database.becomeWriter();
             },
             startTasks: () => this.#tasks.start(),
-            fail: (error) => {
-                this.#log.fatal({ err: error }, 'this process must not go on');
-                this.#end(FAILED);
+            endWriting: async () => {
+                await this.#tasks.stop();
+                await this.#backends.database.close();
             },
+            fail: (error) => this.#fail(error),
         };
     }
 
@@ -243,9 +283,6 @@ export class ImageServer {
         await this.#roles.start();
         const port = await this.#http.listen(config.port, config.address);
         this.#log.info(`Image API listening on <http://${config.address}:${port}>.`);
-        if (this.#roles.isWriter()) {
-            this.#tasks.start();
-        }
         this.#log.info('startup complete');
     }
 
@@ -263,26 +300,26 @@ export class ImageServer {
     async #drainAndClose(): Promise<void> {
         const { drainDelaySec, shutdownTimeoutSec } = this.#config.current;
         this.#roles.startDraining();
+        const overdue = setTimeout(
+            () => this.#fail(new Error('the server could not be stopped in time')),
+            (shutdownTimeoutSec + STOP_GRACE_SEC) * 1000,
+        ).unref();
         await drain({
             http: this.#http,
             log: this.#log,
             delaySeconds: drainDelaySec,
             limitSeconds: shutdownTimeoutSec,
-            releaseWriter: async () => {
-                await this.#tasks.stop();
-                await this.#roles.release();
-            },
+            releaseWriter: () => this.#roles.release(),
         });
         await this.#close();
+        clearTimeout(overdue);
         this.#log.info('shutdown complete');
     }
 
     async #close(): Promise<void> {
-        await this.#tasks.stop();
         await this.#roles.release();
         await this.#http.close();
         await this.#metricsListener.close();
         this.#keys?.close();
-        await this.#backends.database.close();
     }
 }

@@ -48,7 +48,25 @@ function handleSignals(server: ImageServer, log: Logger): void {
     process.on('SIGUSR2', () => void server.logState());
 }
 
+/** Starts a server; a request to reload that comes meanwhile is kept for when it runs. */
+async function start(options: StartOptions): Promise<ImageServer> {
+    let reloadWanted = false;
+    const noteReload = (): void => {
+        reloadWanted = true;
+    };
+    process.on('SIGHUP', noteReload);
+    const server = await ImageServer.start(options);
+    handleSignals(server, options.log);
+    process.off('SIGHUP', noteReload);
+    if (reloadWanted) {
+        await server.reload();
+    }
+    return server;
+}
+
 async function run(options: RunOptions): Promise<void> {
+    // A log that nobody reads any more or that finds no room must not end the server.
+    process.stdout.on('error', () => undefined);
     const log = createLogger({
         ...(options.debug === 0 ? {} : { level: options.debug === 1 ? 'debug' : 'trace' }),
         src: options.debug >= 3,
@@ -58,8 +76,7 @@ async function run(options: RunOptions): Promise<void> {
             await ImageServer.migrate(startOptions(options, log));
             return;
         }
-        const server = await ImageServer.start(startOptions(options, log));
-        handleSignals(server, log);
+        const server = await start(startOptions(options, log));
         process.exit(await server.ended);
     } catch (error) {
         log.fatal({ err: error }, 'error starting up');

@@ -1,12 +1,13 @@
 import type Logger from 'bunyan';
 import { LocalArchive } from '../archive/local-archive.js';
 import type { Clock } from '../base/clock.js';
-import type { BaseDirectories, Config, ConfigSource } from '../base/config-types.js';
+import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
 import { KeyedQueue } from '../base/keyed-queue.js';
 import { LocalDatabase } from '../database/local/local-database.js';
 import type { ImageServices } from '../images/context.js';
 import { currentFiles } from '../images/current-files.js';
+import { CountedStorage, StorageCounts } from '../storage/counted-storage.js';
 import { FileUploadJournal } from '../storage/file-upload-journal.js';
 import { FileDeleteJournal } from '../storage/journal.js';
 import { LocalStorage } from '../storage/local/local-storage.js';
@@ -25,25 +26,8 @@ export interface Backends {
     readonly images: ImageServices;
     readonly database: LocalDatabase;
     readonly archive: LocalArchive;
-    readonly localStorage: LocalStorage;
-}
-
-/**
- * Refuses what this release has no backend for.
- *
- * @throws Error with the reason, for the start to fail with
- */
-export function requireSupported(config: Config): void {
-    if (config.databaseType !== 'local') {
-        throw new Error(`config.databaseType ${config.databaseType} is not supported by this release`);
-    }
-    const storage = config.storageTypes.find((type) => type !== 'local');
-    if (storage !== undefined) {
-        throw new Error(`config.storageTypes ${storage} is not supported by this release`);
-    }
-    if (config.mode === 'dc') {
-        throw new Error('config.mode dc is not supported by this release');
-    }
+    readonly localStorage: Storage;
+    readonly storageCounts: StorageCounts;
 }
 
 /** Makes the backends that the configuration names; nothing is opened yet. */
@@ -51,7 +35,11 @@ export function createBackends(options: BackendOptions): Backends {
     const { config, directories, clock, log } = options;
     const database = new LocalDatabase({ directories, config, log: log.child({ component: 'db' }) });
     const storageLog = log.child({ component: 'storage' });
-    const localStorage = new LocalStorage({ directories, log: storageLog });
+    const storageCounts = new StorageCounts();
+    const localStorage = new CountedStorage(
+        new LocalStorage({ directories, log: storageLog }),
+        storageCounts,
+    );
     const storages = new Map<StorageType, Storage>([['local', localStorage]]);
     const archive = new LocalArchive({ directories, mode: config.current.mode, log: storageLog });
     const imageQueue = new KeyedQueue();
@@ -65,5 +53,5 @@ export function createBackends(options: BackendOptions): Backends {
     });
     const uploads = new FileUploadJournal({ directories, log: storageLog });
     const images = { config, database, storages, archive, journal, uploads, imageQueue, clock };
-    return { images, database, archive, localStorage };
+    return { images, database, archive, localStorage, storageCounts };
 }

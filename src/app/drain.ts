@@ -9,7 +9,10 @@ export interface DrainOptions {
     readonly delaySeconds: number;
     /** Seconds after which what still runs is cut off (`shutdownTimeoutSec`). */
     readonly limitSeconds: number;
-    /** Ends background tasks and gives the lock away; called once, when nothing modifying runs. */
+    /**
+     * Refuses changes from the moment it is called, ends background tasks and gives the lock away;
+     * called once, when nothing modifying runs or the time is up.
+     */
     releaseWriter(): Promise<void>;
 }
 

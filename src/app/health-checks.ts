@@ -1,5 +1,4 @@
 import type { KeyStore } from '../auth/auth.js';
-import type { ConfigSource } from '../base/config-types.js';
 import type { Database } from '../database/database.js';
 import type { BaseLock } from '../lock/base-lock.js';
 import { type HealthCheck, HealthProblem, judgeFree } from '../maintenance/health.js';
@@ -7,7 +6,6 @@ import type { Storage } from '../storage/storage.js';
 
 /** What the checks look at. */
 export interface HealthSubjects {
-    readonly config: ConfigSource;
     readonly database: Database;
     readonly storages: Iterable<Storage>;
     /** Files in `manifests/` that could not be taken as records. */
@@ -21,10 +19,10 @@ function storageCheck(storage: Storage, isOnly: boolean): HealthCheck {
         name: `stor.${storage.type}`,
         impact: isOnly ? 'down' : 'degraded',
         run: async () => {
-            const facts = await storage.check();
-            judgeFree('space', facts.freeBytes, facts.totalBytes);
-            judgeFree('inodes', facts.freeInodes, facts.totalInodes);
-            return { ...facts };
+            const facts = { ...(await storage.check()) };
+            judgeFree('space', facts.freeBytes, facts.totalBytes, facts);
+            judgeFree('inodes', facts.freeInodes, facts.totalInodes, facts);
+            return facts;
         },
     };
 }
@@ -64,6 +62,11 @@ function lockCheck(lock: BaseLock): HealthCheck {
                 ? Promise.reject(new HealthProblem('run/imgapi.lock belongs to another host', 'degraded'))
                 : Promise.resolve({ held: lock.held }),
     };
+}
+
+/** Whether a check of {@link healthChecks} is about something the server depends on, not about itself. */
+export function isDependency(check: string): boolean {
+    return check === 'database' || check.startsWith('stor.');
 }
 
 /** The checks of `/health` (operations 1.6). */

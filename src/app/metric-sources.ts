@@ -1,103 +1,158 @@
-import type { LocalArchive } from '../archive/local-archive.js';
+import { Tally } from '../base/tally.js';
 import type { LocalDatabase } from '../database/local/local-database.js';
 import type { CollectedMetric } from '../http/metrics.js';
 import type { HttpServer } from '../http/server.js';
-import type { Storage } from '../storage/storage.js';
+import type { HealthMonitor } from '../maintenance/health.js';
+import type { StorageCounts } from '../storage/counted-storage.js';
+import { isDependency } from './health-checks.js';
 
 /** What the metrics look at when somebody reads them. */
 export interface MetricSubjects {
     readonly database: LocalDatabase;
-    readonly storages: Iterable<Storage>;
-    readonly archive: LocalArchive;
+    readonly health: HealthMonitor;
+    readonly storageCounts: StorageCounts;
+    /** What was asked of the rendered documents kept in memory. */
+    readonly cacheRequests: Tally<'cache' | 'result'>;
+    /** Requests whose `Authorization` was refused; absent: nobody looks at it. */
+    readonly authFailures: Tally<'reason'> | undefined;
     readonly inFlight: () => ReturnType<HttpServer['inFlight']>;
+    /** Manifests in the archive of this machine. */
+    readonly archived: () => Promise<number>;
     /** Expired placeholders deleted since the start. */
     readonly placeholdersPurged: () => number;
 }
 
-type Sums = Map<string, { readonly labels: Readonly<Record<string, string>>; value: number }>;
+/** A metric that shows a tally as it is at the moment. */
+function ofTally<Name extends string>(
+    type: CollectedMetric['type'],
+    name: string,
+    help: string,
+    labels: readonly Name[],
+    tally: () => Tally<Name> | undefined,
+): CollectedMetric {
+    return { type, name, help, labels, collect: (set) => tally()?.forEach(set) };
+}
 
-function add(sums: Sums, labels: Readonly<Record<string, string>>, value: number): void {
-    const key = JSON.stringify(labels);
-    const sum = sums.get(key);
-    if (sum === undefined) {
-        sums.set(key, { labels, value });
-    } else {
-        sum.value += value;
+function imagesByState(database: LocalDatabase): Tally<'state' | 'type'> {
+    const tally = new Tally<'state' | 'type'>();
+    for (const { raw } of database.snapshot()) {
+        tally.add({ state: raw.state, type: raw.type });
     }
+    return tally;
 }
 
-function recordMetrics(database: LocalDatabase): readonly CollectedMetric[] {
-    return [
-        {
-            type: 'gauge',
-            name: 'imgapi_images',
-            help: 'images by state and type',
-            labels: ['state', 'type'],
-            collect: (set) => {
-                const sums: Sums = new Map();
-                for (const { raw } of database.snapshot()) {
-                    add(sums, { state: raw.state, type: raw.type }, 1);
-                }
-                sums.forEach(({ labels, value }) => set(labels, value));
-            },
-        },
-        {
-            type: 'gauge',
-            name: 'imgapi_image_bytes',
-            help: 'bytes of image files by storage',
-            labels: ['stor'],
-            collect: (set) => {
-                const sums: Sums = new Map();
-                for (const { raw } of database.snapshot()) {
-                    raw.files?.forEach((file) => add(sums, { stor: file.stor ?? 'local' }, file.size));
-                }
-                sums.forEach(({ labels, value }) => set(labels, value));
-            },
-        },
-    ];
+function bytesByStorage(database: LocalDatabase): Tally<'stor'> {
+    const tally = new Tally<'stor'>();
+    for (const { raw } of database.snapshot()) {
+        raw.files?.forEach((file) => tally.add({ stor: file.stor ?? 'local' }, file.size));
+    }
+    return tally;
 }
 
-/** The metrics beside those of the requests (operations 1.8). */
-export function metricSources(subjects: MetricSubjects): readonly CollectedMetric[] {
+const ROUTES_IN: ReadonlySet<string | null> = new Set(['addimagefile', 'addimageicon']);
+const ROUTES_OUT: ReadonlySet<string | null> = new Set(['getimagefile', 'getimageicon']);
+
+/** What is counted at the moment of looking. */
+function stateMetrics(subjects: MetricSubjects): readonly CollectedMetric[] {
     return [
-        ...recordMetrics(subjects.database),
+        ofTally('gauge', 'imgapi_images', 'images by state and type', ['state', 'type'], () =>
+            imagesByState(subjects.database),
+        ),
+        ofTally('gauge', 'imgapi_image_bytes', 'bytes of image files by storage', ['stor'], () =>
+            bytesByStorage(subjects.database),
+        ),
         {
             type: 'gauge',
             name: 'imgapi_transfers_in_flight',
             help: 'uploads and downloads of image bytes going on',
             labels: ['direction'],
             collect: (set) => {
-                const running = subjects.inFlight().map((request) => request.route);
-                const count = (names: readonly string[]) =>
-                    running.filter((one) => names.includes(one ?? '')).length;
-                set({ direction: 'in' }, count(['addimagefile', 'addimageicon']));
-                set({ direction: 'out' }, count(['getimagefile', 'getimageicon']));
+                const running = subjects.inFlight();
+                set({ direction: 'in' }, running.filter(({ route }) => ROUTES_IN.has(route)).length);
+                set({ direction: 'out' }, running.filter(({ route }) => ROUTES_OUT.has(route)).length);
             },
         },
         {
             type: 'gauge',
             name: 'imgapi_archive_backlog',
             help: 'archived manifests kept on this machine',
-            collect: async (set) => set({}, await subjects.archive.count()),
-        },
-        {
-            type: 'counter',
-            name: 'imgapi_placeholders_purged_total',
-            help: 'expired placeholders deleted',
-            collect: (set) => set({}, subjects.placeholdersPurged()),
+            collect: async (set) => set({}, await subjects.archived()),
         },
         {
             type: 'gauge',
             name: 'imgapi_local_free_bytes',
             help: 'free bytes where the local storage lies',
             collect: async (set) => {
-                for (const storage of subjects.storages) {
-                    const { freeBytes } = await storage.check();
-                    if (storage.type === 'local' && freeBytes !== undefined) {
-                        set({}, freeBytes);
-                    }
+                const { checks } = await subjects.health.report();
+                const free = checks['stor.local']?.['freeBytes'];
+                if (typeof free === 'number') {
+                    set({}, free);
                 }
             },
         },
+        {
+            type: 'gauge',
+            name: 'imgapi_dependency_up',
+            help: '1: the dependency is well, 0: it is not; see /health',
+            labels: ['dependency'],
+            collect: async (set) => {
+                const { checks } = await subjects.health.report();
+                Object.entries(checks)
+                    .filter(([dependency]) => isDependency(dependency))
+                    .forEach(([dependency, { ok }]) => set({ dependency }, ok ? 1 : 0));
+            },
+        },
     ];
+}
+
+/** What has been counted since the start. */
+function eventMetrics(subjects: MetricSubjects): readonly CollectedMetric[] {
+    return [
+        ofTally(
+            'counter',
+            'imgapi_transfer_bytes_total',
+            'bytes of files and icons written to (in) and read from (out) a storage',
+            ['direction', 'stor'],
+            () => subjects.storageCounts.bytes,
+        ),
+        ofTally(
+            'counter',
+            'imgapi_transfer_failures_total',
+            'transfers that were not completed, by which end is to blame: client or storage',
+            ['direction', 'reason'],
+            () => subjects.storageCounts.failures,
+        ),
+        ofTally(
+            'counter',
+            'imgapi_stor_errors_total',
+            'calls of a storage that failed',
+            ['stor', 'op'],
+            () => subjects.storageCounts.errors,
+        ),
+        ofTally(
+            'counter',
+            'imgapi_cache_requests_total',
+            'rendered documents asked for: kept (hit) or rendered anew (miss)',
+            ['cache', 'result'],
+            () => subjects.cacheRequests,
+        ),
+        ofTally(
+            'counter',
+            'imgapi_auth_failures_total',
+            'requests refused for their signature, by what was wrong',
+            ['reason'],
+            () => subjects.authFailures,
+        ),
+        {
+            type: 'counter',
+            name: 'imgapi_placeholders_purged_total',
+            help: 'expired placeholders deleted',
+            collect: (set) => set({}, subjects.placeholdersPurged()),
+        },
+    ];
+}
+
+/** The metrics beside those of the requests (operations 1.8). */
+export function metricSources(subjects: MetricSubjects): readonly CollectedMetric[] {
+    return [...stateMetrics(subjects), ...eventMetrics(subjects)];
 }

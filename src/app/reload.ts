@@ -6,8 +6,8 @@ import type { ConfigOverrides } from '../base/config-computed.js';
 import { diffConfig } from '../base/config-diff.js';
 import type { Config } from '../base/config-types.js';
 import type { LocalDatabase } from '../database/local/local-database.js';
-import { requireSupported } from './backends.js';
 import type { LiveConfig } from './live-config.js';
+import { requireSupported } from './supported.js';
 
 /** What a reload works on. */
 export interface ReloadOptions {
@@ -35,16 +35,22 @@ function readConfig(options: ReloadOptions): Config | undefined {
     }
 }
 
+/** Puts a configuration in force. What the records make of it is logged, and changes nothing about that. */
 async function apply(options: ReloadOptions, next: Config, changed: readonly string[]): Promise<void> {
+    const { log } = options;
     options.config.replace(next);
     options.setLevel(next.logLevel);
+    log.info({ keys: changed, config: JSON.stringify(censor(next)) }, 'configuration reloaded');
     if (changed.includes('channels')) {
-        await options.database.revalidate();
+        await options.database.revalidate().catch((error: unknown) => {
+            log.error({ err: error }, 'not every record could be judged by the new configuration');
+        });
     }
 }
 
 /**
  * Reads the configuration and the key files again (operations 1.4). An invalid file changes nothing.
+ * Never rejects.
  *
  * @returns whether a key changed that only a restart can apply; then nothing has been applied
  */
@@ -58,7 +64,6 @@ export async function reloadConfig(options: ReloadOptions): Promise<boolean> {
             return true;
         }
         await apply(options, next, live);
-        log.info({ keys: live, config: JSON.stringify(censor(next)) }, 'configuration reloaded');
     }
     await options.keys?.load();
     return false;

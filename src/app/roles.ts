@@ -12,6 +12,8 @@ export interface RoleActions {
     settle(): Promise<void>;
     /** Starts the background tasks only the holder of the lock runs. */
     startTasks(): void;
+    /** Ends them, and resolves when no change of the data is under way any more; none follows. */
+    endWriting(): Promise<void>;
     /** The lock was taken by another process, or becoming the writer failed: the process must end. */
     fail(error: Error): void;
 }
@@ -23,6 +25,8 @@ export class Roles implements ProcessRole {
     readonly #log: Logger;
     #writing = false;
     #draining = false;
+    /** The lock is given up, or about to be: this process never writes again. */
+    #retired = false;
 
     constructor(lock: BaseLock, actions: RoleActions, log: Logger) {
         this.#lock = lock;
@@ -49,7 +53,6 @@ export class Roles implements ProcessRole {
                 await this.#actions.becomeWriter();
                 await this.#startWriting();
                 this.#log.info('lock taken over: this process is the writer now');
-                this.#actions.startTasks();
             } catch (error) {
                 this.#actions.fail(error instanceof Error ? error : new Error(String(error)));
             }
@@ -58,7 +61,10 @@ export class Roles implements ProcessRole {
 
     async #startWriting(): Promise<void> {
         await this.#actions.settle();
-        this.#writing = true;
+        if (!this.#retired) {
+            this.#writing = true;
+            this.#actions.startTasks();
+        }
     }
 
     isWriter(): boolean {
@@ -78,9 +84,14 @@ export class Roles implements ProcessRole {
         this.#draining = true;
     }
 
-    /** Gives the lock away, so that a reader takes over; writes are refused from now on. */
+    /**
+     * Gives the lock away, so that a reader takes over. Writes are refused from this moment on; those
+     * under way end before the lock is free, so that there are never two writers.
+     */
     async release(): Promise<void> {
+        this.#retired = true;
         this.#writing = false;
+        await this.#actions.endWriting();
         await this.#lock.release();
     }
 }

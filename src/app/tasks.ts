@@ -35,10 +35,12 @@ export class ServerTasks {
         return this.#purged;
     }
 
-    /** Sets the timers. */
+    /** Sets the timers, once. */
     start(): void {
-        this.#tasks = new TaskScheduler({ tasks: this.#table(), log: this.#options.log });
-        this.#tasks.start();
+        if (this.#tasks === undefined) {
+            this.#tasks = new TaskScheduler({ tasks: this.#table(), log: this.#options.log });
+            this.#tasks.start();
+        }
     }
 
     /** Resolves when the running tasks have ended. */
@@ -55,7 +57,7 @@ export class ServerTasks {
                 name: 'pending deletes',
                 firstAfterMs: SECOND,
                 everyMs: 5 * MINUTE,
-                run: () => journal.pass(),
+                run: (signal) => journal.pass(signal),
             },
             {
                 name: 'sweep',

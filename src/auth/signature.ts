@@ -1,6 +1,7 @@
 import type Logger from 'bunyan';
 import type { Clock } from '../base/clock.js';
 import { ApiError } from '../base/errors.js';
+import { Tally } from '../base/tally.js';
 import { ALLOWED_ALGORITHMS, type Algorithm } from './algorithms.js';
 import type { Authenticator, KeyStore, SignedRequest } from './auth.js';
 import { PublicKeyCache } from './public-keys.js';
@@ -14,8 +15,18 @@ export const MAX_KEYS_TRIED = 100;
 
 const CHALLENGE = { 'WWW-Authenticate': 'Signature realm="imgapi",headers="date"' };
 
-function refused(message: string, cause?: unknown): ApiError {
-    return new ApiError('UnauthorizedError', message, { headers: CHALLENGE, cause });
+/** Why a request is refused, for the metrics (operations 1.8). */
+type Reason = 'missing' | 'malformed' | 'date' | 'algorithm' | 'signature';
+
+/** A refusal on its way out of the checks. */
+class Refusal extends ApiError {
+    constructor(
+        readonly reason: Reason,
+        message: string,
+        cause?: unknown,
+    ) {
+        super('UnauthorizedError', message, { headers: CHALLENGE, cause });
+    }
 }
 
 function headerValue(request: SignedRequest, name: string): string | undefined {
@@ -30,15 +41,18 @@ function checkDate(request: SignedRequest, signedHeaders: readonly string[], now
     if (value !== undefined) {
         const time = Date.parse(value);
         if (Number.isNaN(time)) {
-            throw refused('invalid date header');
+            throw new Refusal('date', 'invalid date header');
         }
         const skew = Math.abs(now - time);
         if (skew > MAX_CLOCK_SKEW_SECONDS * 1000) {
-            throw refused(`clock skew of ${skew / 1000}s was greater than ${MAX_CLOCK_SKEW_SECONDS}s`);
+            throw new Refusal(
+                'date',
+                `clock skew of ${skew / 1000}s was greater than ${MAX_CLOCK_SKEW_SECONDS}s`,
+            );
         }
     }
     if (value === undefined || !signedHeaders.includes(name)) {
-        throw refused(`${name} was not a signed header`);
+        throw new Refusal('date', `${name} was not a signed header`);
     }
 }
 
@@ -47,7 +61,10 @@ function allowedAlgorithm(name: string): Algorithm {
     const algorithm = ALLOWED_ALGORITHMS.get(name);
     if (algorithm === undefined) {
         const shown = name.toUpperCase();
-        throw refused(`Unauthorized ("${shown}" is not a supported http-signature signing algorithm)`);
+        throw new Refusal(
+            'algorithm',
+            `Unauthorized ("${shown}" is not a supported http-signature signing algorithm)`,
+        );
     }
     return algorithm;
 }
@@ -57,6 +74,8 @@ export class SignatureAuthenticator implements Authenticator {
     readonly #keys: KeyStore;
     readonly #clock: Clock;
     readonly #parsedKeys: PublicKeyCache;
+    /** Refused requests. */
+    readonly failures = new Tally<'reason'>();
 
     constructor(options: { readonly keys: KeyStore; readonly clock: Clock; readonly log: Logger }) {
         this.#keys = options.keys;
@@ -72,15 +91,26 @@ export class SignatureAuthenticator implements Authenticator {
      *     whatever the client sends
      */
     authenticate(request: SignedRequest): string {
+        try {
+            return this.#authenticate(request);
+        } catch (error) {
+            if (error instanceof Refusal) {
+                this.failures.add({ reason: error.reason });
+            }
+            throw error;
+        }
+    }
+
+    #authenticate(request: SignedRequest): string {
         const authorization = headerValue(request, 'authorization') ?? '';
         if (authorization === '') {
-            throw refused('Unauthorized');
+            throw new Refusal('missing', 'Unauthorized');
         }
         const parameters = this.#parse(request, authorization);
         checkDate(request, parameters.signedHeaders, this.#clock.now());
         const algorithm = allowedAlgorithm(parameters.algorithm);
         if (!this.#isSignedByUser(parameters, algorithm)) {
-            throw refused('Unauthorized');
+            throw new Refusal('signature', 'Unauthorized');
         }
         return parameters.keyId;
     }
@@ -89,7 +119,8 @@ export class SignatureAuthenticator implements Authenticator {
         try {
             return parseSignatureParameters(request, authorization);
         } catch (error) {
-            throw refused(error instanceof RefusedHeader ? error.message : 'Unauthorized', error);
+            const message = error instanceof RefusedHeader ? error.message : 'Unauthorized';
+            throw new Refusal('malformed', message, error);
         }
     }
 

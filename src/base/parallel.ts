@@ -28,3 +28,26 @@ export async function forEachParallel<T>(
         throw failures[0];
     }
 }
+
+/**
+ * Runs `task` for every item, at most `limit` at the same time, also when some of them fail.
+ *
+ * @throws what the first failing task throws, when all have ended
+ */
+export async function forEachParallelToEnd<T>(
+    items: Iterable<T>,
+    limit: number,
+    task: (item: T) => Promise<void>,
+): Promise<void> {
+    const failures: unknown[] = [];
+    await forEachParallel(items, limit, async (item) => {
+        try {
+            await task(item);
+        } catch (error) {
+            failures.push(error);
+        }
+    });
+    if (failures.length > 0) {
+        throw failures[0];
+    }
+}

@@ -2,7 +2,7 @@ import type Logger from 'bunyan';
 import type { StorageType } from '../base/constants.js';
 import { findRecord } from '../maintenance/record-exists.js';
 import type { RawImage } from '../manifest/types.js';
-import type { StoredFileName } from '../storage/storage.js';
+import type { Storage, StoredFileName } from '../storage/storage.js';
 import type { UploadIntent } from '../storage/upload-journal.js';
 import { type Draft, storeChange } from './change-image.js';
 import type { ImageServices } from './context.js';
@@ -22,7 +22,29 @@ function withEntry(raw: RawImage, name: StoredFileName, entry: BytesEntry): Draf
 }
 
 /**
- * Brings record and bytes of one upload together: forward if its bytes are in place, else back.
+ * The entry that describes the bytes in place. Sizes tell nearly always; only where they are the same
+ * are the bytes read.
+ */
+async function entryInPlace(
+    storage: Storage,
+    { uuid, name, previous, next }: UploadIntent,
+): Promise<BytesEntry | undefined> {
+    const facts = await storage.stat(uuid, name);
+    const candidates = [next, previous].filter((entry) => entry !== undefined && entry.size === facts?.size);
+    if (candidates.length < 2) {
+        return candidates[0];
+    }
+    for (const entry of candidates) {
+        if (entry !== undefined && (await holdsBytes(storage, uuid, name, entry))) {
+            return entry;
+        }
+    }
+    return undefined;
+}
+
+/**
+ * Brings record and bytes of one upload together: forward if its bytes are in place, else back. The
+ * clean-up comes last, so that a crash in here leaves as much to go by as the first one did.
  *
  * @returns what was done, for the log
  */
@@ -32,24 +54,25 @@ async function recover(services: ImageServices, intent: UploadIntent): Promise<s
     if (storage === undefined) {
         throw new Error(`storage ${intent.stor} is not configured`);
     }
-    const visible = !(await storage.removeTemporary(uuid, temporaryName));
-    const entry = visible ? intent.next : intent.previous;
     const image = await findRecord(services.database, uuid);
     if (image === 'unknown') {
         throw new Error('the record cannot be read');
     }
+    let outcome = 'nothing to do';
     if (image === 'absent') {
         await storage.remove(uuid, name);
-        return 'removed: the image is gone';
+        outcome = 'removed: the image is gone';
+    } else if (entryOf(image.raw, name) === undefined) {
+        const entry = await entryInPlace(storage, intent);
+        if (entry === undefined) {
+            outcome = 'nothing to do: the bytes are not there';
+        } else {
+            await storeChange(services, uuid, (raw) => withEntry(raw, name, entry));
+            outcome = entry === intent.next ? 'completed' : 'taken back';
+        }
     }
-    if (entry === undefined || entryOf(image.raw, name) !== undefined) {
-        return 'nothing to do';
-    }
-    if (!(await holdsBytes(storage, uuid, name, entry))) {
-        return 'nothing to do: the bytes are not there';
-    }
-    await storeChange(services, uuid, (raw) => withEntry(raw, name, entry));
-    return visible ? 'completed' : 'taken back';
+    await storage.removeTemporary(uuid, temporaryName);
+    return outcome;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { Tally } from '../base/tally.js';
 import { type DocumentForm, toApiManifest } from '../manifest/serialize.js';
 import type { RawImage } from '../manifest/types.js';
 
@@ -50,6 +51,8 @@ export class DocumentRenderer {
     readonly #maxBytes: number;
     /** By uuid, least recently used first. */
     readonly #entries = new Map<string, CacheEntry>();
+    /** How often a text was asked for: in the cache `documents` or `list_elements`, a `hit` or a `miss`. */
+    readonly requests = new Tally<'cache' | 'result'>();
     #bytes = 0;
     #refusals = 0;
 
@@ -72,6 +75,7 @@ export class DocumentRenderer {
     /** One image document and its entity tag. */
     document(raw: RawImage, form: RenderForm): RenderedDocument {
         const kept = this.#find(raw, form)?.document;
+        this.requests.add({ cache: 'documents', result: kept === undefined ? 'miss' : 'hit' });
         if (kept !== undefined) {
             this.#touch(raw);
             return kept;
@@ -93,8 +97,11 @@ export class DocumentRenderer {
         const parts: Buffer[] = [];
         let pieces: Buffer[] = [];
         let size = 0;
+        let hits = 0;
         raws.forEach((raw, index) => {
-            const element = this.#element(raw, form);
+            const kept = this.#find(raw, form)?.element;
+            hits += kept === undefined ? 0 : 1;
+            const element = kept ?? this.#renderElement(raw, form);
             pieces.push(index === 0 ? OPEN : BETWEEN, element);
             size += element.length;
             if (size >= PART_SIZE) {
@@ -104,14 +111,12 @@ export class DocumentRenderer {
             }
         });
         parts.push(Buffer.concat([...pieces, CLOSE]));
+        this.requests.add({ cache: 'list_elements', result: 'hit' }, hits);
+        this.requests.add({ cache: 'list_elements', result: 'miss' }, raws.length - hits);
         return parts;
     }
 
-    #element(raw: RawImage, form: RenderForm): Buffer {
-        const kept = this.#find(raw, form)?.element;
-        if (kept !== undefined) {
-            return kept;
-        }
+    #renderElement(raw: RawImage, form: RenderForm): Buffer {
         const text = JSON.stringify(toApiManifest(raw, form), null, 2);
         // Line ends inside values are escaped, so every one here separates lines.
         const element = Buffer.from(text.replaceAll('\n', '\n  '));

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.js';
+import { recent } from '../base/recent.js';
 
 /** How bad it is when a check fails: `down` when reads need it, else `degraded` (operations 1.6). */
 export type HealthImpact = 'down' | 'degraded';
@@ -48,9 +49,15 @@ const CRITICAL_SHARE = 0.01;
 /**
  * Judges free space or inodes.
  *
+ * @param facts to be shown whatever the judgement
  * @throws HealthProblem below 10 % (degraded) or 1 % (down)
  */
-export function judgeFree(what: string, free: number | undefined, total: number | undefined): void {
+export function judgeFree(
+    what: string,
+    free: number | undefined,
+    total: number | undefined,
+    facts: HealthProblem['facts'] = {},
+): void {
     if (free === undefined || total === undefined || total === 0) {
         return;
     }
@@ -59,6 +66,7 @@ export function judgeFree(what: string, free: number | undefined, total: number 
         throw new HealthProblem(
             `only ${(share * 100).toFixed(1)} % of ${what} free`,
             share < CRITICAL_SHARE ? 'down' : 'degraded',
+            facts,
         );
     }
 }
@@ -86,22 +94,15 @@ export class HealthMonitor {
     readonly #checks: readonly HealthCheck[];
     readonly #clock: Clock;
     readonly #previous = new Map<string, CheckResult>();
-    #report: Promise<HealthReport> | undefined;
-    #takenAt = 0;
+    /** Checks that have not answered yet: a disk that hangs gets no second question. */
+    readonly #unanswered = new Map<string, ReturnType<HealthCheck['run']>>();
+    /** The report, at most 10 s old; callers at the same time share one run. */
+    readonly report: () => Promise<HealthReport>;
 
     constructor(checks: readonly HealthCheck[], clock: Clock) {
         this.#checks = checks;
         this.#clock = clock;
-    }
-
-    /** The report, at most 10 s old; callers at the same time share one run. */
-    report(): Promise<HealthReport> {
-        const now = this.#clock.now();
-        if (this.#report === undefined || now - this.#takenAt > CACHE_MS) {
-            this.#takenAt = now;
-            this.#report = this.#run();
-        }
-        return this.#report;
+        this.report = recent(() => this.#run(), CACHE_MS, clock);
     }
 
     async #run(): Promise<HealthReport> {
@@ -118,7 +119,7 @@ export class HealthMonitor {
     async #judge(check: HealthCheck): Promise<Judged> {
         const started = this.#clock.now();
         try {
-            const facts = await withLimit(check.run());
+            const facts = await withLimit(this.#ask(check));
             return { result: this.#note(check.name, started, true, facts), impact: undefined };
         } catch (error) {
             const problem = error instanceof HealthProblem ? error : undefined;
@@ -128,6 +129,13 @@ export class HealthMonitor {
                 impact: problem?.impact ?? check.impact,
             };
         }
+    }
+
+    #ask(check: HealthCheck): ReturnType<HealthCheck['run']> {
+        const { name } = check;
+        const asked = this.#unanswered.get(name) ?? check.run().finally(() => this.#unanswered.delete(name));
+        this.#unanswered.set(name, asked);
+        return asked;
     }
 
     #note(name: string, started: number, ok: boolean, facts: Readonly<Record<string, unknown>>): CheckResult {

@@ -56,16 +56,14 @@ async function purgeOne(uuid: string, options: PurgeOptions): Promise<boolean> {
     const entry = await journal.note(uuid, await filesOf(uuid, storages));
     try {
         await database.del(uuid, token);
-    } catch (error) {
-        await entry.cancel();
-        throw error;
+        log.info(
+            { uuid, state: raw.state, expiredMs: clock.now() - Date.parse(raw.expires_at ?? '') },
+            `Expired placeholder image deleted ${uuid}`,
+        );
+        return true;
+    } finally {
+        await entry.finish();
     }
-    log.info(
-        { uuid, state: raw.state, expiredMs: clock.now() - Date.parse(raw.expires_at ?? '') },
-        `Expired placeholder image deleted ${uuid}`,
-    );
-    await entry.finish();
-    return true;
 }
 
 /**

@@ -7,9 +7,10 @@ export interface PendingDelete {
 
 /** A journal entry that is on stable storage. */
 export interface JournalEntry {
-    /** The change the entry was for did not happen: drop the entry, keep the files. */
-    cancel(): Promise<void>;
-    /** The change is durable: delete what no current record names, then drop the entry. Never rejects. */
+    /**
+     * The change the entry was for has ended, well or not: deletes what no current record names, then
+     * drops the entry. Never rejects.
+     */
     finish(): Promise<void>;
 }
 
@@ -21,6 +22,10 @@ export interface DeleteJournal {
      * @param notBefore leave the entry alone until then, milliseconds since the epoch
      */
     note(uuid: string, files: readonly PendingDelete[], notBefore?: number): Promise<JournalEntry>;
-    /** Retries every entry that is due; resolves to the number left. */
-    pass(): Promise<number>;
+    /**
+     * Retries every entry that is due; resolves to the number left.
+     *
+     * @param signal ends the pass after the entry at hand
+     */
+    pass(signal?: AbortSignal): Promise<number>;
 }

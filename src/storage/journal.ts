@@ -56,7 +56,7 @@ export class FileDeleteJournal implements DeleteJournal {
 
     async note(uuid: string, files: readonly PendingDelete[], notBefore?: number): Promise<JournalEntry> {
         if (files.length === 0) {
-            return { cancel: () => Promise.resolve(), finish: () => Promise.resolve() };
+            return { finish: () => Promise.resolve() };
         }
         const record: JournalRecord = {
             uuid,
@@ -72,24 +72,21 @@ export class FileDeleteJournal implements DeleteJournal {
             this.#held.delete(path);
             throw error;
         }
-        return {
-            cancel: () => this.#end(path, () => removeDurably(path)),
-            finish: () => this.#end(path, () => this.#settle(path, record, true)),
-        };
+        return { finish: () => this.#finish(path, record) };
     }
 
-    async pass(): Promise<number> {
+    async pass(signal?: AbortSignal): Promise<number> {
         let left = 0;
         for (const path of await this.#entries()) {
-            left += (await this.#retry(path)) ? 0 : 1;
+            left += signal?.aborted !== true && (await this.#retry(path)) ? 0 : 1;
         }
         return left;
     }
 
     /** Ends an entry of this process. Whatever fails is tried again by a later pass. */
-    async #end(path: string, task: () => Promise<unknown>): Promise<void> {
+    async #finish(path: string, record: JournalRecord): Promise<void> {
         try {
-            await task();
+            await this.#settle(path, record, true);
         } catch (err) {
             this.#log.warn({ err, path }, 'pending delete could not be ended, it will be tried again');
         } finally {

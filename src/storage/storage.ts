@@ -14,6 +14,8 @@ export interface StoredFileFacts {
 export interface OpenedFile extends StoredFileFacts {
     /** The bytes asked for. */
     readonly stream: Readable;
+    /** How many bytes the stream has taken from the storage so far. */
+    readonly bytesRead: () => number;
     /** Path on this machine's file system, where there is one. */
     readonly path?: string;
 }

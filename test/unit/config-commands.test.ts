@@ -64,10 +64,12 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
         test.testdir({
             'good.json': JSON.stringify({ ...DC, manta: MANTA, httpProxy: 'http://u:hunter2@proxy' }),
             'bad.json': JSON.stringify({ port: 'x', compat: 'y', typo: 1 }),
+            'plain.json': '{}',
         }),
         'good.json',
     );
     const bad = good.replace('good.json', 'bad.json');
+    const plain = good.replace('good.json', 'plain.json');
 
     const whole = run('config.js', '-f', good);
     test.equal(whole.status, 0);
@@ -95,7 +97,8 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
             '',
             'lib/config.js: error: invalid IMGAPI config: config.port (finite) is required\n',
         ],
-        [['-f', good, '--check'], 0, '', ''],
+        [['-f', plain, '--check'], 0, '', ''],
+        [['-f', good, '--check'], 2, 'config.mode dc is not supported by this release\n', ''],
         [
             ['-f', bad, '--check'],
             2,

@@ -102,12 +102,16 @@ void t.test('purge: one that changes or fails meanwhile', async (t) => {
     const { database, clock, imageQueue, storage, records } = all;
     const changed = placeholder(clock, { state: 'creating' });
     const gone = placeholder(clock, { state: 'creating' });
-    const stubborn = placeholder(clock, { state: 'creating' });
+    const stubborn = placeholder(clock, {
+        state: 'creating',
+        files: [{ sha1: 'a'.repeat(40), size: 1, compression: 'none', stor: 'local' }],
+    });
     const plain = placeholder(clock, { state: 'failed' });
     for (const raw of [changed, gone, stubborn, plain]) {
         await database.create(raw);
     }
     plant(all, stubborn.uuid, 'file0');
+    plant(all, stubborn.uuid, 'icon');
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
     const inQueue = [
@@ -132,7 +136,8 @@ void t.test('purge: one that changes or fails meanwhile', async (t) => {
     t.equal(await purging, 1);
     await Promise.all(inQueue);
     t.equal((await database.get(changed.uuid)).raw.state, 'unactivated');
-    t.ok(await storage.stat(stubborn.uuid, 'file0'), 'a record that stays keeps its files');
+    t.ok(await storage.stat(stubborn.uuid, 'file0'), 'a record that stays keeps the files it names');
+    t.equal(await storage.stat(stubborn.uuid, 'icon'), undefined, 'and no others');
     t.equal(await all.journal.pass(), 0);
     t.equal(records.filter(({ level }) => level === 40).length, 1, 'only the failure is worth a warning');
     await t.rejects(purgePlaceholders(all, AbortSignal.abort()));

@@ -13,7 +13,7 @@ import {
     writeFailure,
 } from '../../base/errors.js';
 import { KeyedQueue } from '../../base/keyed-queue.js';
-import { forEachParallel } from '../../base/parallel.js';
+import { forEachParallelToEnd } from '../../base/parallel.js';
 import { isUuid } from '../../base/uuid.js';
 import type { ManifestRules, RawImage } from '../../manifest/types.js';
 import { validateRaw } from '../../manifest/validate.js';
@@ -146,7 +146,9 @@ export class LocalDatabase implements Database {
         this.#loaded = true;
         await this.#mirror.idle();
         this.#mirror.endScans();
-        this.#role = 'writer';
+        if (this.#role === 'reader') {
+            this.#role = 'writer';
+        }
     }
 
     /** @throws 404; 503 when a reader cannot look whether the writer has it meanwhile */
@@ -241,14 +243,15 @@ export class LocalDatabase implements Database {
      * Judges every record by the rules now in force, after a change of `mode` or `channels`: records
      * that have become invalid disappear, skipped ones that have become valid appear.
      *
-     * @throws the file system's error when a skipped file cannot be read
+     * @throws the file system's error when a skipped file cannot be read; all others have been judged then
      */
     async revalidate(): Promise<void> {
-        await forEachParallel(this.#mirror.uuids(), PARALLEL_JUDGEMENTS, async (uuid) => {
+        await forEachParallelToEnd(this.#mirror.uuids(), PARALLEL_JUDGEMENTS, async (uuid) => {
             await this.#changes.run(uuid, () => this.#mirror.judge(uuid));
         });
     }
 
+    /** Refuses changes from now on; resolves when none is under way. What is in memory stays readable. */
     async close(): Promise<void> {
         this.#role = 'closed';
         await this.#follower.stop();

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type Logger from 'bunyan';
 import { KeyedQueue } from '../../base/keyed-queue.js';
-import { forEachParallel } from '../../base/parallel.js';
+import { forEachParallel, forEachParallelToEnd } from '../../base/parallel.js';
 import type { RawImage } from '../../manifest/types.js';
 import type { StoredImage } from '../database.js';
 import { place, type PlacedImage } from '../match.js';
@@ -93,19 +93,11 @@ export class Mirror {
     async scan(): Promise<void> {
         const present = new Set(await this.#listUuids());
         const gone = [...this.#states.keys()].filter((uuid) => !present.has(uuid));
-        const failures: unknown[] = [];
-        await forEachParallel([...present, ...gone], PARALLEL_READS, async (uuid) => {
-            try {
-                if (!isSame(await this.#reader.state(uuid), this.#states.get(uuid))) {
-                    await this.refresh(uuid);
-                }
-            } catch (error) {
-                failures.push(error);
+        await forEachParallelToEnd([...present, ...gone], PARALLEL_READS, async (uuid) => {
+            if (!isSame(await this.#reader.state(uuid), this.#states.get(uuid))) {
+                await this.refresh(uuid);
             }
         });
-        if (failures.length > 0) {
-            throw failures[0];
-        }
     }
 
     /**

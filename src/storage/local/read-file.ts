@@ -7,14 +7,19 @@ import type { OpenedFile, ReadOptions } from '../storage.js';
 const READ_SIZE = 262_144;
 
 /** The bytes `start` to `end` of an open file; the stream owns the handle from here on. */
-async function streamOf(handle: FileHandle, size: number, options: ReadOptions): Promise<Readable> {
+async function streamOf(
+    handle: FileHandle,
+    size: number,
+    options: ReadOptions,
+): Promise<Pick<OpenedFile, 'stream' | 'bytesRead'>> {
     const start = options.start ?? 0;
     const end = Math.min(options.end ?? size - 1, size - 1);
     if (start > end) {
         await handle.close();
-        return Readable.from([], { objectMode: false });
+        return { stream: Readable.from([], { objectMode: false }), bytesRead: () => 0 };
     }
-    return handle.createReadStream({ start, end, highWaterMark: READ_SIZE });
+    const stream = handle.createReadStream({ start, end, highWaterMark: READ_SIZE });
+    return { stream, bytesRead: () => stream.bytesRead };
 }
 
 function destroyOnAbort(stream: Readable, signal: AbortSignal | undefined): void {
@@ -44,9 +49,9 @@ export async function openFile(path: string, options: ReadOptions): Promise<Open
             await handle.close();
             return undefined;
         }
-        const stream = await streamOf(handle, facts.size, options);
-        destroyOnAbort(stream, options.signal);
-        return { stream, size: facts.size, path };
+        const opened = await streamOf(handle, facts.size, options);
+        destroyOnAbort(opened.stream, options.signal);
+        return { ...opened, size: facts.size, path };
     } catch (error) {
         await handle.close().catch(() => undefined);
         throw error;

@@ -21,10 +21,16 @@ interface MemoryFile {
 /** Bytes a read hands out at a time. */
 const READ_SIZE = 65_536;
 
-function* chunksOf(bytes: Buffer, limit: number | undefined): Iterable<Buffer> {
+function* chunksOf(
+    bytes: Buffer,
+    limit: number | undefined,
+    onRead: (count: number) => void,
+): Iterable<Buffer> {
     const end = Math.min(bytes.length, limit ?? bytes.length);
     for (let at = 0; at < end; at += READ_SIZE) {
-        yield bytes.subarray(at, Math.min(at + READ_SIZE, end));
+        const chunk = bytes.subarray(at, Math.min(at + READ_SIZE, end));
+        onRead(chunk.length);
+        yield chunk;
     }
     if (end < bytes.length) {
         throw new Error('read broken off');
@@ -75,10 +81,12 @@ export class MemoryStorage implements Storage {
             return undefined;
         }
         const wanted = bytes.subarray(options.start ?? 0, (options.end ?? bytes.length - 1) + 1);
-        const stream = Readable.from(chunksOf(wanted, this.faults.readLimit), { objectMode: false });
+        let bytesRead = 0;
+        const chunks = chunksOf(wanted, this.faults.readLimit, (count) => (bytesRead += count));
+        const stream = Readable.from(chunks, { objectMode: false });
         const { signal } = options;
         signal?.addEventListener('abort', () => void stream.destroy(), { once: true });
-        return { stream, size: bytes.length };
+        return { stream, size: bytes.length, bytesRead: () => bytesRead };
     }
 
     async stat(uuid: string, name: StoredFileName): Promise<StoredFileFacts | undefined> {
