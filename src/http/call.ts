@@ -1,6 +1,7 @@
 import type { Config } from '../base/config-types.js';
 import type { RequestContext } from '../images/context.js';
 import type { StoredImage } from '../database/database.js';
+import type { JsonValue } from '../manifest/types.js';
 import type { Exchange, RequestBody } from './exchange.js';
 import type { ApiServices } from './services.js';
 
@@ -45,9 +46,10 @@ export class Call {
         return this.#known(this.#facts.uuid, 'UUID');
     }
 
-    /** @throws TypeError when the chain has no BODY step */
-    get body(): RequestBody {
-        return this.#known(this.#facts.body, 'BODY');
+    /** The parsed body, `undefined` when absent. @throws TypeError when the chain has no BODY step */
+    get body(): JsonValue | undefined {
+        const body = this.#known(this.#facts.body, 'BODY');
+        return body.present ? body.value : undefined;
     }
 
     /** @throws TypeError when the chain has no LOAD step */

@@ -1,12 +1,6 @@
-import {
-    notAUuid,
-    resourceNotFound,
-    serviceUnavailable,
-    unauthorized,
-    validationFailed,
-} from '../base/errors.js';
+import { resourceNotFound, serviceUnavailable, unauthorized, validationFailed } from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
-import { loadImage, requireOwner } from '../images/load.js';
+import { loadImage, requireAccountUuid, requireOwner } from '../images/load.js';
 import type { Call } from './call.js';
 import { checkDocumentConditions } from './document.js';
 
@@ -30,11 +24,8 @@ export type StepName =
 
 type Step = (call: Call) => Call | Promise<Call>;
 
-/** Refuses an `account` that is no UUID (http-api 1.12, LOAD 1 and OWNER; 3.1 #1; README table B). */
-function requireAccountUuid(call: Call): Call {
-    if (call.account !== undefined && !isUuid(call.account)) {
-        throw notAUuid('account', call.account);
-    }
+function checkAccount(call: Call): Call {
+    requireAccountUuid(call.account);
     return call;
 }
 
@@ -98,12 +89,12 @@ async function readBody(call: Call): Promise<Call> {
 }
 
 async function load(call: Call): Promise<Call> {
-    requireAccountUuid(call);
+    requireAccountUuid(call.account);
     return call.with({ image: await loadImage(call.services.images, call.context, call.uuid) });
 }
 
 function requireOwnership(call: Call): Call {
-    requireAccountUuid(call);
+    requireAccountUuid(call.account);
     requireOwner(call.context, call.image.raw);
     return call;
 }
@@ -126,7 +117,7 @@ const STEPS: Readonly<Record<StepName, Step>> = {
     PAUTH: authenticateIfAsked,
     WRITER: requireWriter,
     UUID: requireUuid,
-    ACCOUNT: requireAccountUuid,
+    ACCOUNT: checkAccount,
     CHAN: (call) => selectChannel(call, false),
     'CHAN*': (call) => selectChannel(call, true),
     BODY: readBody,

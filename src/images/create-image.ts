@@ -1,10 +1,10 @@
-import { invalidParameter, notAUuid, validationFailed } from '../base/errors.js';
-import { isUuid } from '../base/uuid.js';
+import { invalidParameter, validationFailed } from '../base/errors.js';
 import type { StoredImage } from '../database/database.js';
 import { buildImage } from '../manifest/build.js';
 import { text } from '../manifest/coerce.js';
 import type { JsonObject, JsonValue } from '../manifest/types.js';
 import type { ImageServices, RequestContext } from './context.js';
+import { requireAccountUuid } from './load.js';
 import { requireObject } from './object-rule.js';
 import { requireKnownOwner } from './owner-check.js';
 import { manifestRules } from './rules.js';
@@ -23,11 +23,9 @@ export function inSelectedChannel(
 
 /** The body with the calling account as owner (http-api 3.3 #2, #3). @throws 422 `InvalidParameter` */
 function ownedByAccount(body: JsonObject, account: string | undefined): JsonObject {
+    requireAccountUuid(account);
     if (account === undefined) {
         return body;
-    }
-    if (!isUuid(account)) {
-        throw notAUuid('account', account);
     }
     if (Boolean(body['owner']) && body['owner'] !== account) {
         const given = text(body['owner']);

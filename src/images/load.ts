@@ -1,8 +1,21 @@
-import { ApiError, notImageOwner, resourceNotFound } from '../base/errors.js';
+import { ApiError, notAUuid, notImageOwner, resourceNotFound } from '../base/errors.js';
+import { isUuid } from '../base/uuid.js';
 import type { StoredImage } from '../database/database.js';
 import type { RawImage } from '../manifest/types.js';
 import { accountMayAccess } from '../manifest/visibility.js';
 import type { ImageServices, RequestContext } from './context.js';
+
+/**
+ * Refuses an `account` that is no UUID (http-api 1.12 LOAD 1 and OWNER).
+ *
+ * @param account `undefined`: an operator call
+ * @throws 422 `InvalidParameter`
+ */
+export function requireAccountUuid(account: string | undefined): void {
+    if (account !== undefined && !isUuid(account)) {
+        throw notAUuid('account', account);
+    }
+}
 
 /**
  * Makes sure that the call may know of an image: it is in the selected channel, and the account, if

@@ -105,6 +105,7 @@ await t.test('every form of an HTTP date means GMT (1.7)', (test) => {
         ['Sun, 06 Nov 1994 08:49:37 GMT', 'Sun, 06 Nov 1994 08:49:36 GMT'],
         ['Sunday, 06-Nov-94 08:49:37 GMT', 'Sunday, 06-Nov-94 08:49:36 GMT'],
         ['Sun Nov  6 08:49:37 1994', 'Sun Nov  6 08:49:36 1994'],
+        ['Sun, 06 Nov 1994 08:49:37 +0000', 'Sun, 06 Nov 1994 08:49:36 +0000'],
     ] as const) {
         test.equal(outcome(same), 'not-modified', same);
         test.equal(outcome(before), 'proceed', before);

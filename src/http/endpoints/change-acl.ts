@@ -1,12 +1,11 @@
 import { changeAcl } from '../../images/change-acl.js';
-import { bodyValue } from '../body-value.js';
 import { documentReply } from '../document.js';
 import type { Endpoint, Handler } from '../endpoint.js';
 import { accountParameter, channelParameter } from '../parameters.js';
 
 function change(kind: 'add' | 'remove'): Handler {
     return async (call) => {
-        const { raw } = await changeAcl(call.services.images, call.context, call.uuid, kind, bodyValue(call));
+        const { raw } = await changeAcl(call.services.images, call.context, call.uuid, kind, call.body);
         return documentReply(call, raw);
     };
 }

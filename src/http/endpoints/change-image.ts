@@ -7,7 +7,6 @@ import { setImageDisabled } from '../../images/enable-image.js';
 import { importImage } from '../../images/import-image.js';
 import { updateImage } from '../../images/update-image.js';
 import type { RawImage } from '../../manifest/types.js';
-import { bodyValue } from '../body-value.js';
 import type { Call } from '../call.js';
 import type { StepName } from '../chain.js';
 import { adminDocumentReply, checkDocumentConditions, documentReply } from '../document.js';
@@ -40,7 +39,7 @@ const importAction: Action = {
         if (call.exchange.query.has('source')) {
             throw notAvailable('import from a source');
         }
-        return importImage(call.services.images, call.context, call.uuid, bodyValue(call), {
+        return importImage(call.services.images, call.context, call.uuid, call.body, {
             skipOwnerCheck: () => call.exchange.query.boolean('skip_owner_check', true) ?? false,
         });
     }),
@@ -97,13 +96,7 @@ const actions: readonly Action[] = [
         chain: CONDITIONAL,
         available: (call) => hasChannels(call.config),
         handle: answerWith((call) =>
-            addImageToChannel(
-                call.services.images,
-                call.context,
-                call.uuid,
-                bodyValue(call),
-                precondition(call),
-            ),
+            addImageToChannel(call.services.images, call.context, call.uuid, call.body, precondition(call)),
         ),
     },
     {
@@ -112,7 +105,7 @@ const actions: readonly Action[] = [
         summary: 'Changes the fields given in the body; `null` removes a field.',
         chain: CONDITIONAL,
         handle: answerWith((call) =>
-            updateImage(call.services.images, call.context, call.uuid, bodyValue(call), precondition(call)),
+            updateImage(call.services.images, call.context, call.uuid, call.body, precondition(call)),
         ),
     },
 ];

@@ -1,14 +1,13 @@
 import { createImage } from '../../images/create-image.js';
 import { unavailableAction } from '../unavailable.js';
 import type { Call } from '../call.js';
-import { bodyValue } from '../body-value.js';
 import { documentReply } from '../document.js';
 import type { Endpoint } from '../endpoint.js';
 import { accountParameter, channelParameter } from '../parameters.js';
 import type { Reply } from '../reply.js';
 
 async function create(call: Call): Promise<Reply> {
-    const { raw } = await createImage(call.services.images, call.context, bodyValue(call));
+    const { raw } = await createImage(call.services.images, call.context, call.body);
     return documentReply(call, raw);
 }
 

@@ -3,7 +3,7 @@ import type { Endpoint } from '../endpoint.js';
 import type { Reply } from '../reply.js';
 
 function redirect(location: string): Reply {
-    return { kind: 'empty', status: 301, headers: { Location: location, 'Content-Length': '0' } };
+    return { kind: 'empty', status: 301, headers: { Location: location } };
 }
 
 /**
