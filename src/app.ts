@@ -23,7 +23,7 @@ import { baseDirectories } from './base/directories.js';
 import { setLogLevel } from './base/log.js';
 import { recent } from './base/recent.js';
 import { MetricsListener } from './http/metrics-listener.js';
-import { RequestMetrics, staticLabels } from './http/metrics.js';
+import type { RequestMetrics } from './http/metrics.js';
 import { createRoutes } from './http/routes.js';
 import { createHttpServer, type HttpServer } from './http/server.js';
 import { recoverUploads } from './images/recover-uploads.js';
@@ -67,6 +67,17 @@ function loadAndLogConfig(options: StartOptions): Config {
     return config;
 }
 
+/** What counts requests, where a listener shows it; elsewhere its library is not even loaded. */
+async function createMetrics(config: Config): Promise<RequestMetrics | undefined> {
+    if (config.metrics === undefined || config.metrics.port === 0) {
+        return undefined;
+    }
+    const { RequestMetrics, staticLabels } = await import('./http/metrics.js');
+    const metrics = new RequestMetrics(staticLabels(config, hostname()));
+    metrics.registerProcessMetrics();
+    return metrics;
+}
+
 /** A whole server: the only place where the parts are put together. */
 export class ImageServer {
     /** Resolves to the exit code when the server has to end on its own account. */
@@ -81,16 +92,16 @@ export class ImageServer {
     readonly #tasks: ServerTasks;
     readonly #http: HttpServer;
     readonly #control: Control;
-    readonly #metricsListener: MetricsListener;
+    readonly #metricsListener: MetricsListener | undefined;
     #end: (code: number) => void = () => undefined;
     #stopped: Promise<void> | undefined;
 
-    private constructor(options: StartOptions) {
+    private constructor(options: StartOptions, initial: Config, metrics: RequestMetrics | undefined) {
         const { log } = options;
         this.#options = options;
         this.#log = log;
         this.ended = new Promise((resolve) => (this.#end = resolve));
-        const config = new LiveConfig(loadAndLogConfig(options));
+        const config = new LiveConfig(initial);
         this.#config = config;
         this.#directories = baseDirectories(config.current.dataDir);
         const directories = this.#directories;
@@ -126,26 +137,44 @@ export class ImageServer {
             inFlight: () => this.#http.inFlight(),
             reload: () => void this.reload(),
         });
-        const metrics = new RequestMetrics(staticLabels(config.current, hostname()));
         const authenticator =
             this.#keys && new SignatureAuthenticator({ keys: this.#keys, clock: systemClock, log });
-        this.#http = createHttpServer({
-            routes: createRoutes({
-                images: this.#backends.images,
-                renderer,
-                config,
-                authenticator,
-                role: this.#roles,
-                control: this.#control,
-                docsDirectory: DOCS_DIRECTORY,
-            }),
-            log,
-            config,
-            metrics,
+        this.#http = this.#createHttp(renderer, authenticator, metrics);
+        this.#metricsListener = metrics && new MetricsListener({ metrics, log });
+        const sources = metricSources({
+            database: this.#backends.database,
+            health,
+            storageCounts: this.#backends.storageCounts,
+            cacheRequests: renderer.requests,
+            authFailures: authenticator?.failures,
+            inFlight: () => this.#http.inFlight(),
+            archived: recent(() => this.#backends.archive.count(), ARCHIVE_COUNT_MAX_AGE_MS, systemClock),
+            placeholdersPurged: () => this.#tasks.placeholdersPurged,
+        });
+        sources.forEach((metric) => metrics?.register(metric));
+    }
+
+    #createHttp(
+        renderer: DocumentRenderer,
+        authenticator: SignatureAuthenticator | undefined,
+        metrics: RequestMetrics | undefined,
+    ): HttpServer {
+        const routes = createRoutes({
+            images: this.#backends.images,
+            renderer,
+            config: this.#config,
+            authenticator,
+            role: this.#roles,
+            control: this.#control,
+            docsDirectory: DOCS_DIRECTORY,
+        });
+        return createHttpServer({
+            routes,
+            log: this.#log,
+            config: this.#config,
+            ...(metrics === undefined ? {} : { metrics }),
             isDraining: () => this.#roles.isDraining(),
         });
-        this.#metricsListener = new MetricsListener({ metrics, log });
-        this.#registerMetrics(metrics, health, renderer, authenticator);
     }
 
     #healthMonitor(lock: BaseLock): HealthMonitor {
@@ -160,33 +189,14 @@ export class ImageServer {
         return new HealthMonitor(checks, systemClock);
     }
 
-    #registerMetrics(
-        metrics: RequestMetrics,
-        health: HealthMonitor,
-        renderer: DocumentRenderer,
-        authenticator: SignatureAuthenticator | undefined,
-    ): void {
-        const { archive, database, storageCounts } = this.#backends;
-        metrics.registerProcessMetrics();
-        metricSources({
-            database,
-            health,
-            storageCounts,
-            cacheRequests: renderer.requests,
-            authFailures: authenticator?.failures,
-            inFlight: () => this.#http.inFlight(),
-            archived: recent(() => archive.count(), ARCHIVE_COUNT_MAX_AGE_MS, systemClock),
-            placeholdersPurged: () => this.#tasks.placeholdersPurged,
-        }).forEach((metric) => metrics.register(metric));
-    }
-
     /**
      * Starts a server in the order of operations 1.2; resolves when it listens.
      *
      * @throws whatever keeps it from starting
      */
     static async start(options: StartOptions): Promise<ImageServer> {
-        const server = new ImageServer(options);
+        const config = loadAndLogConfig(options);
+        const server = new ImageServer(options, config, await createMetrics(config));
         try {
             await server.#open();
         } catch (error) {
@@ -198,7 +208,7 @@ export class ImageServer {
 
     /** Prepares the data as the writer would, and gives it free again (`--migrate`). */
     static async migrate(options: StartOptions): Promise<void> {
-        const server = new ImageServer(options);
+        const server = new ImageServer(options, loadAndLogConfig(options), undefined);
         try {
             await server.#prepare();
             await server.#roles.start();
@@ -277,8 +287,8 @@ export class ImageServer {
         const config = this.#config.current;
         await this.#prepare();
         await this.#loadKeys();
-        if (config.metrics !== undefined && config.metrics.port !== 0) {
-            await this.#metricsListener.listen(config.metrics.port, config.metrics.address);
+        if (config.metrics !== undefined) {
+            await this.#metricsListener?.listen(config.metrics.port, config.metrics.address);
         }
         await this.#roles.start();
         const port = await this.#http.listen(config.port, config.address);
@@ -319,7 +329,7 @@ export class ImageServer {
     async #close(): Promise<void> {
         await this.#roles.release();
         await this.#http.close();
-        await this.#metricsListener.close();
+        await this.#metricsListener?.close();
         this.#keys?.close();
     }
 }

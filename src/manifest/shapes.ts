@@ -1,4 +1,4 @@
-import { Ajv } from 'ajv';
+import { Ajv, type ValidateFunction } from 'ajv';
 import { VALID_FILE_COMPRESSIONS } from '../base/constants.js';
 import { fieldNamed, type FieldName } from './fields.js';
 import { BOOT_ROMS } from './limits.js';
@@ -7,11 +7,23 @@ import type { JsonObject } from './types.js';
 /** Tells whether a value has a shape. */
 export type Shape = (value: unknown) => boolean;
 
-const ajv = new Ajv({ strict: true, allowUnionTypes: true, formats: { uri: true }, inlineRefs: false });
+/*
+ * The schema of schemas takes longer to compile than all of these together, and what it would say of
+ * them never changes: a test checks them.
+ */
+const ajv = new Ajv({
+    strict: true,
+    allowUnionTypes: true,
+    formats: { uri: true },
+    inlineRefs: false,
+    meta: false,
+    validateSchema: false,
+});
 
+/** Compiled when first asked: most runs meet only some of the shapes. */
 function shape(schema: JsonObject): Shape {
-    const validate = ajv.compile(schema);
-    return (value) => validate(value);
+    let validate: ValidateFunction | undefined;
+    return (value) => (validate ??= ajv.compile(schema))(value);
 }
 
 /** The shape the field table gives a field, or an entry of it, `part` naming the sub-schema. */
