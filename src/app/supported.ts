@@ -1,19 +1,16 @@
 import type { Config } from '../base/config-types.js';
 
-/** What a valid configuration can ask for that this release has no backend for; one line each. */
+/** What a valid configuration can ask for that this release does not have; one line each. */
 export function unsupportedSettings(config: Config): readonly string[] {
-    const settings = [
-        { key: 'mode', value: config.mode, isSupported: config.mode !== 'dc' },
-        { key: 'databaseType', value: config.databaseType, isSupported: config.databaseType === 'local' },
-        ...config.storageTypes.map((value) => ({
-            key: 'storageTypes',
-            value,
-            isSupported: value === 'local',
-        })),
+    const problems = [
+        config.mode === 'dc' ? ['mode dc'] : [],
+        config.databaseType === 'local' ? [] : [`databaseType ${config.databaseType}`],
+        config.storageTypes.filter((type) => type !== 'local').map((type) => `storageTypes ${type}`),
+        // To go on without these would be to speak another protocol than the one asked for.
+        config.tls === undefined ? [] : ['tls'],
+        config.proxyProtocol === true ? ['proxyProtocol'] : [],
     ];
-    return settings
-        .filter(({ isSupported }) => !isSupported)
-        .map(({ key, value }) => `config.${key} ${value} is not supported by this release`);
+    return problems.flat().map((setting) => `config.${setting} is not supported by this release`);
 }
 
 /**
