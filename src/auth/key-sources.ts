@@ -8,7 +8,7 @@ export type KeyMap = ReadonlyMap<string, readonly string[]>;
 /** Largest key file, bytes: about 1,000 RSA keys. */
 export const MAX_KEY_FILE_SIZE = 1_048_576;
 /** Most key files in one directory. */
-export const MAX_KEY_FILES = 10_000;
+const MAX_KEY_FILES = 10_000;
 
 const EXTENSION = '.keys';
 
@@ -22,7 +22,7 @@ export function keyDirectories(directories: BaseDirectories, config: Config): re
 }
 
 /** The public keys in a file: one a line, without blank lines and comments. */
-export function parseKeyLines(text: string): string[] {
+function parseKeyLines(text: string): string[] {
     return text
         .split('\n')
         .map((line) => line.trim())

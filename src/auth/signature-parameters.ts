@@ -20,9 +20,9 @@ export class RefusedHeader extends Error {}
 /** Longest `Authorization` header that is looked at, in characters; an RSA-16384 one has 3,000. */
 export const MAX_AUTHORIZATION_LENGTH = 8192;
 /** Most words, and so signed headers, in it: each one adds its value to the text to be hashed. */
-export const MAX_AUTHORIZATION_WORDS = 64;
+const MAX_AUTHORIZATION_WORDS = 64;
 /** Longest text that is verified, in characters. */
-export const MAX_SIGNING_STRING_LENGTH = 65_536;
+const MAX_SIGNING_STRING_LENGTH = 65_536;
 
 /** The library refuses dates by the machine's clock; ours is checked afterwards, so let all pass. */
 const ANY_SKEW_SECONDS = Number.MAX_SAFE_INTEGER;

@@ -9,7 +9,7 @@ import { parseSignatureParameters, RefusedHeader, type SignatureParameters } fro
 import { isSignedBy } from './verify-signature.js';
 
 /** Age in seconds beyond which a signed date is refused, in both directions (http-api 1.11). */
-export const MAX_CLOCK_SKEW_SECONDS = 300;
+const MAX_CLOCK_SKEW_SECONDS = 300;
 /** Most keys of one user that are tried for one request. */
 export const MAX_KEYS_TRIED = 100;
 

@@ -226,7 +226,7 @@ export const DC_KEYS: readonly ConfigKey[] = [
 ];
 
 /** Keys without a check of their type (backends 1.2), and those with a check of their own. */
-export const UNCHECKED_KEYS: readonly ConfigKey[] = [
+const UNCHECKED_KEYS: readonly ConfigKey[] = [
     {
         key: 'logLevel',
         default: 'debug',

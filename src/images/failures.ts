@@ -18,7 +18,7 @@ export function storageFailure(error: unknown, what: string): ApiError {
 }
 
 /** Gives a failed write of a record the message an endpoint promises, e.g. `could not save image`. */
-export function recordFailure(error: unknown, message: string): ApiError {
+function recordFailure(error: unknown, message: string): ApiError {
     return withMessage(error, message);
 }
 

@@ -24,7 +24,7 @@ export interface ListInput {
 const DC_LIMIT = 1000;
 
 /** States a list can be limited to. */
-export const LIST_STATES = ['active', 'disabled', 'unactivated', 'all', 'creating', 'failed'] as const;
+const LIST_STATES = ['active', 'disabled', 'unactivated', 'all', 'creating', 'failed'] as const;
 /** One of {@link LIST_STATES}. */
 export type ListState = (typeof LIST_STATES)[number];
 

@@ -5,10 +5,10 @@ import { writeFileDurably } from '../base/durable-files.js';
 import { unlessMissing } from '../base/unless-missing.js';
 
 /** Grows only when an older server could not read the data any more (operations 5.4). */
-export const DATA_VERSION = 1;
+const DATA_VERSION = 1;
 
 /** What `data-version` in the base directory says. */
-export interface DataVersion {
+interface DataVersion {
     readonly version: number;
     /** The version of the server that wrote it. */
     readonly app: string;

@@ -14,7 +14,7 @@ import type { ListedFile, Storage, StoredFileName } from '../storage/storage.js'
 import { findRecord } from './record-exists.js';
 
 /** Age at which what nobody finished counts as left behind, milliseconds (README "temp names"). */
-export const STALE_MS = 86_400_000;
+const STALE_MS = 86_400_000;
 
 /** What the sweep needs. */
 export interface SweepOptions {

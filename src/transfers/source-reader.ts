@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 
 /** The source gave no byte for too long. */
-export class IdleError extends Error {
+class IdleError extends Error {
     constructor(idleTimeoutMs: number) {
         super(`no data received for ${Math.round(idleTimeoutMs / 1000)} s`);
         this.name = 'IdleError';
@@ -9,7 +9,7 @@ export class IdleError extends Error {
 }
 
 /** The source ended before its last byte, e.g. because the client has gone. */
-export class BrokenOffError extends Error {
+class BrokenOffError extends Error {
     constructor(cause?: unknown) {
         super('connection closed before the end of the data', { cause });
         this.name = 'BrokenOffError';

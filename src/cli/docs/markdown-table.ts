@@ -16,7 +16,7 @@ function line(cells: readonly string[]): string {
 }
 
 /** A table as Markdown. */
-export function renderTable({ columns, rows }: Table): string {
+function renderTable({ columns, rows }: Table): string {
     return [line(columns), line(columns.map(() => '---')), ...rows.map(line)].join('\n');
 }
 

@@ -26,7 +26,7 @@ interface LocalWriterOptions {
 }
 
 /** Receives a file into `<name>.<fresh uuid>` beside its final place (backends 7, W6, W7, W10). */
-export class LocalWriter implements StorageWriter {
+class LocalWriter implements StorageWriter {
     readonly temporaryName: string;
     readonly #options: LocalWriterOptions;
     #state: 'open' | 'closed' | 'ended' = 'open';
