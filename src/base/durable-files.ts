@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, open, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** Mode of every file this server makes (README table C). */
@@ -58,14 +58,42 @@ export async function syncDirectory(path: string): Promise<void> {
     await current.next;
 }
 
-/** Makes a directory and its parents, and syncs each parent that gained an entry. */
-export async function makeDirectory(path: string): Promise<void> {
-    const first = await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
-    if (first === undefined) {
-        return;
+async function isDirectory(path: string): Promise<boolean> {
+    try {
+        return (await stat(path)).isDirectory();
+    } catch {
+        return false;
     }
-    for (let made = path; made.length >= first.length; made = dirname(made)) {
-        await syncDirectory(dirname(made));
+}
+
+/** Makes one directory and syncs its parent; one that is there already is fine. */
+async function makeOneDirectory(path: string): Promise<void> {
+    try {
+        await mkdir(path, { mode: DIRECTORY_MODE });
+    } catch (error) {
+        if (await isDirectory(path)) {
+            return;
+        }
+        throw error;
+    }
+    await syncDirectory(dirname(path));
+}
+
+/**
+ * Makes a directory and its parents, and syncs each parent that gained an entry.
+ *
+ * @throws the file system's error
+ */
+export async function makeDirectory(path: string): Promise<void> {
+    // Node's own recursion reports a read-only or failing disk as ENOENT.
+    try {
+        await makeOneDirectory(path);
+    } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(path) === path) {
+            throw error;
+        }
+        await makeDirectory(dirname(path));
+        await makeOneDirectory(path);
     }
 }
 

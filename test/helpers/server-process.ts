@@ -31,6 +31,8 @@ export interface ServerOptions {
     readonly baseDir?: string;
     /** Further command line switches. */
     readonly args?: readonly string[];
+    /** Further environment variables. */
+    readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** How long a test file with servers may take on a busy machine. */
@@ -138,7 +140,7 @@ export class ServerProcess {
         this.writeConfig({});
         this.#child = spawn(process.execPath, ['main.js', '-f', this.configPath, ...(options.args ?? [])], {
             cwd: PROJECT_ROOT,
-            env: serverEnvironment(this.baseDir),
+            env: { ...serverEnvironment(this.baseDir), ...options.environment },
             stdio: ['ignore', 'pipe', 'pipe'],
         });
         running.add(this.#child);
