@@ -71,6 +71,8 @@ async function run(options: RunOptions): Promise<void> {
         ...(options.debug === 0 ? {} : { level: options.debug === 1 ? 'debug' : 'trace' }),
         src: options.debug >= 3,
     });
+    // Only told: the process ends as Node ends it.
+    process.on('uncaughtExceptionMonitor', (error) => log.fatal({ err: error }, 'uncaught exception'));
     try {
         if (options.migrate) {
             await ImageServer.migrate(startOptions(options, log));

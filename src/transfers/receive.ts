@@ -131,7 +131,9 @@ export async function receiveFile(options: ReceiveOptions): Promise<ReceivedFile
     const { writer, signal } = options;
     const stop = new AbortController();
     // At once: whoever waits for a write that hangs is to learn of the abort.
-    stop.signal.addEventListener('abort', () => void writer.abort());
+    stop.signal.addEventListener('abort', () => {
+        writer.abort().catch(() => undefined);
+    });
     const onAbort = (): void => {
         const { reason } = signal as { readonly reason: unknown };
         stop.abort(reason instanceof ApiError ? reason : new SourceFailure('aborted', { cause: reason }));

@@ -1,0 +1,422 @@
+// What a process in service is made of: counts, health, roles (operations 1.4-1.8, 4.7).
+import { randomBytes, randomUUID } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
+import { Ajv } from 'ajv';
+import t, { type Test } from 'tap';
+import { drain } from '#lib/app/drain.js';
+import { healthChecks, isDependency } from '#lib/app/health-checks.js';
+import { Roles, type RoleActions } from '#lib/app/roles.js';
+import { systemClock } from '#lib/base/clock.js';
+import { baseDirectories } from '#lib/base/directories.js';
+import { forEachParallel, forEachParallelToEnd } from '#lib/base/parallel.js';
+import { recent } from '#lib/base/recent.js';
+import { Tally } from '#lib/base/tally.js';
+import { MemoryDatabase } from '#lib/database/memory/memory-database.js';
+import type { HttpServer, RequestInFlight } from '#lib/http/server.js';
+import { BaseLock } from '#lib/lock/base-lock.js';
+import { type HealthCheck, HealthMonitor, HealthProblem, judgeFree } from '#lib/maintenance/health.js';
+import { FIELDS } from '#lib/manifest/fields.js';
+import { CountedStorage, StorageCounts } from '#lib/storage/counted-storage.js';
+import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
+import { storageSuite } from '../contract/storage-suite.js';
+import { recordingLog } from '../helpers/recording-log.js';
+
+function countsOf<Name extends string>(tally: Tally<Name>): Record<string, number> {
+    const counts: Record<string, number> = {};
+    tally.forEach((labels, value) => (counts[Object.values(labels).join(' ')] = value));
+    return counts;
+}
+
+void t.test('a tally counts by labels', (t) => {
+    const tally = new Tally<'a' | 'b'>();
+    tally.add({ a: 'x', b: 'y' });
+    tally.add({ a: 'x', b: 'y' }, 4);
+    tally.add({ a: 'xy', b: '' });
+    t.same(countsOf(tally), { 'x y': 5, 'xy ': 1 });
+    t.equal(tally.get({ a: 'x', b: 'y' }), 5);
+    t.equal(tally.get({ a: 'y', b: 'x' }), 0);
+    t.end();
+});
+
+void t.test('an answer that is dear to get is shared until it is old', async (t) => {
+    const clock = { time: 1000, now: () => clock.time };
+    let asked = 0;
+    const ask = recent(async () => Promise.resolve((asked += 1)), 100, clock);
+    t.same(await Promise.all([ask(), ask()]), [1, 1]);
+    clock.time += 100;
+    t.equal(await ask(), 1);
+    clock.time += 1;
+    t.equal(await ask(), 2);
+    clock.time -= 1000;
+    t.equal(await ask(), 3, 'a clock that was set back does not make it last');
+});
+
+void t.test('of parallel tasks all run, or none after a failure', async (t) => {
+    const done: number[] = [];
+    const task = async (n: number): Promise<void> => {
+        await Promise.resolve();
+        if (n === 2) throw new Error(`no ${n}`);
+        done.push(n);
+    };
+    await t.rejects(forEachParallelToEnd([1, 2, 3, 4], 2, task), { message: 'no 2' });
+    t.same(done.splice(0).sort(), [1, 3, 4]);
+    await t.rejects(forEachParallel([2, 3, 4], 1, task), { message: 'no 2' });
+    t.same(done, []);
+});
+
+void t.test('the schemas of the field table are schemas', (t) => {
+    const ajv = new Ajv({ strict: true, allowUnionTypes: true, formats: { uri: true } });
+    for (const { name, schema } of FIELDS) t.ok(ajv.validateSchema(schema), name);
+    t.end();
+});
+
+void t.test('storage counts', (t) => {
+    void t.test('a counted storage keeps the promises of every storage', (t) => {
+        storageSuite(t, async () => {
+            const storage = new MemoryStorage();
+            return {
+                storage: new CountedStorage(storage, new StorageCounts()),
+                breakCommit: async () => {
+                    storage.faults.fail('commit', new Error('commit'));
+                    return async () => storage.faults.heal();
+                },
+                expectNothingLeft: async () => undefined,
+            };
+        });
+        t.end();
+    });
+
+    const setUp = () => {
+        const inner = new MemoryStorage();
+        const counts = new StorageCounts();
+        return { inner, counts, storage: new CountedStorage(inner, counts), uuid: randomUUID() };
+    };
+
+    void t.test('transfers in', async (t) => {
+        const { inner, counts, storage, uuid } = setUp();
+        const good = await storage.createWriter(uuid, 'file0');
+        await good.write(Buffer.alloc(10));
+        await good.close();
+        await good.commit();
+        await good.abort();
+        t.same([countsOf(counts.bytes), countsOf(counts.failures)], [{ 'in local': 10 }, {}]);
+
+        const given = await storage.createWriter(uuid, 'file0');
+        await given.write(Buffer.alloc(5));
+        await given.abort();
+        await given.abort();
+        t.same(countsOf(counts.failures), { 'in client': 1 }, 'given up by the caller, once');
+
+        const hanging = await storage.createWriter(uuid, 'file0');
+        inner.faults.hang('write');
+        const writing = hanging.write(Buffer.alloc(5));
+        await hanging.abort();
+        await t.rejects(writing);
+        inner.faults.heal();
+        t.same(countsOf(counts.errors), {}, 'a write ended by an abort is no error of the storage');
+
+        inner.faults.fail('write', new Error('disk'));
+        const broken = await storage.createWriter(uuid, 'file0');
+        await t.rejects(broken.write(Buffer.alloc(5)), { message: 'disk' });
+        await broken.abort();
+        t.same(countsOf(counts.failures), { 'in client': 2, 'in storage': 1 });
+        t.same(countsOf(counts.errors), { 'local write': 1 });
+    });
+
+    void t.test('transfers out', async (t) => {
+        const { inner, counts, storage, uuid } = setUp();
+        inner.plant(uuid, 'file0', randomBytes(200_000));
+        const read = await storage.open(uuid, 'file0', { start: 5, end: 14 });
+        await buffer(read!.stream); // planted above
+        t.same(countsOf(counts.bytes), { 'out local': 10 });
+
+        const closed = async (stop: 'unread' | 'read'): Promise<void> => {
+            const { stream } = (await storage.open(uuid, 'file0'))!; // planted above
+            const gone = new Promise((resolve) => stream.once('close', resolve));
+            if (stop === 'read') stream.once('data', () => stream.destroy());
+            else stream.destroy();
+            await gone;
+        };
+        await closed('unread');
+        t.same(countsOf(counts.failures), {}, 'looked at only');
+        await closed('read');
+        t.same(countsOf(counts.failures), { 'out client': 1 });
+
+        inner.faults.breakReadsAfter(100);
+        await t.rejects(buffer((await storage.open(uuid, 'file0'))!.stream)); // planted above
+        t.same(countsOf(counts.failures), { 'out client': 1, 'out storage': 1 });
+        t.same(countsOf(counts.errors), { 'local read': 1 });
+    });
+
+    void t.test('calls that fail', async (t) => {
+        const { inner, counts, storage, uuid } = setUp();
+        for (const operation of ['open', 'stat', 'remove', 'copy', 'list', 'check'] as const) {
+            inner.faults.fail(operation, new Error(operation));
+        }
+        await t.rejects(storage.open(uuid, 'file0'));
+        await t.rejects(storage.open(uuid, 'file0', { signal: AbortSignal.abort() }));
+        await t.rejects(storage.stat(uuid, 'file0'));
+        await t.rejects(storage.remove(uuid, 'file0'));
+        await t.rejects(storage.removeTemporary(uuid, `file0.${randomUUID()}`));
+        await t.rejects(storage.copy(uuid, randomUUID(), 'file0'));
+        await t.rejects(storage.check());
+        await t.rejects(async () => {
+            for await (const file of storage.list()) t.fail(file.name);
+        });
+        const once = ['open', 'stat', 'copy', 'check', 'list'].map((op) => [`local ${op}`, 1]);
+        t.same(countsOf(counts.errors), Object.fromEntries([...once, ['local remove', 2]]));
+    });
+    t.end();
+});
+
+void t.test('health', (t) => {
+    void t.test('free space and inodes', (t) => {
+        const judged = (free?: number, total?: number): unknown => {
+            try {
+                return judgeFree('space', free, total, { freeBytes: free });
+            } catch (error) {
+                return error;
+            }
+        };
+        for (const [free, total] of [
+            [undefined, 100],
+            [5, undefined],
+            [0, 0],
+            [10, 100],
+        ] as const) {
+            t.equal(judged(free, total), undefined, `${free} of ${total}`);
+        }
+        for (const [free, impact] of [
+            [9.9, 'degraded'],
+            [1, 'degraded'],
+            [0.9, 'down'],
+        ] as const) {
+            const problem = judged(free, 100);
+            t.ok(problem instanceof HealthProblem);
+            t.match(problem, { impact, facts: { freeBytes: free } });
+        }
+        t.end();
+    });
+
+    void t.test('the worst counts; a result keeps its beginning', async (t) => {
+        const clock = { time: 1_000_000, now: () => clock.time };
+        const failing = new Set<string>();
+        const check = (name: string, impact: HealthCheck['impact']): HealthCheck => ({
+            name,
+            impact,
+            run: () =>
+                failing.has(name) ? Promise.reject(new Error(`${name}!`)) : Promise.resolve({ fact: 1 }),
+        });
+        const monitor = new HealthMonitor([check('database', 'down'), check('records', 'degraded')], clock);
+        t.match(await monitor.report(), { status: 'ok', checks: { database: { ok: true, fact: 1 } } });
+        failing.add('records');
+        t.equal((await monitor.report()).status, 'ok', 'kept for 10 s');
+        clock.time += 10_001;
+        const since = new Date(clock.time).toISOString();
+        const expected = { ok: false, since, error: 'records!' };
+        t.match(await monitor.report(), { status: 'degraded', checks: { records: expected } });
+        failing.add('database');
+        clock.time += 10_001;
+        t.match(await monitor.report(), { status: 'down', checks: { records: expected } });
+    });
+
+    void t.test('what does not answer is not asked again', async (t) => {
+        const clock = { time: 0, now: () => clock.time };
+        let asked = 0;
+        let answer: (facts: object) => void = () => undefined;
+        const run = (): Promise<Record<string, unknown>> => {
+            asked += 1;
+            return new Promise((resolve) => (answer = resolve as typeof answer));
+        };
+        const monitor = new HealthMonitor([{ name: 'database', impact: 'down', run }], clock);
+        const hold = setInterval(() => undefined, 1000);
+        const first = await monitor.report();
+        t.match(first, { status: 'down', checks: { database: { error: 'no answer within 3000 ms' } } });
+        clock.time += 10_001;
+        const second = monitor.report();
+        t.equal(asked, 1, 'the same question is waited for');
+        answer({ late: true });
+        t.match(await second, { status: 'ok', checks: { database: { late: true } } });
+        clock.time += 10_001;
+        const third = monitor.report();
+        t.equal(asked, 2);
+        answer({});
+        await third;
+        clearInterval(hold);
+    });
+
+    void t.test('the checks of a server', async (t) => {
+        const storage = new MemoryStorage();
+        const { log } = recordingLog();
+        const directories = baseDirectories(t.testdir());
+        const checks = healthChecks({
+            database: new MemoryDatabase(),
+            storages: [storage],
+            skippedRecords: () => 2,
+            keys: { keysOf: () => [], counts: () => ({}) },
+            lock: new BaseLock({ directories, log, clock: systemClock, app: 'test' }),
+        });
+        const report = await new HealthMonitor(checks, systemClock).report();
+        t.equal(report.status, 'degraded');
+        t.match(report.checks, {
+            database: { ok: true },
+            'stor.local': { ok: true },
+            records: { ok: false, error: /^2 record/ },
+            authkeys: { ok: false, error: /no keys/ },
+            lock: { ok: true, held: false },
+        });
+        t.same(Object.keys(report.checks).filter(isDependency), ['database', 'stor.local']);
+        storage.faults.fail('check', new Error('gone'));
+        t.equal((await new HealthMonitor(checks, systemClock).report()).status, 'down', 'the only storage');
+    });
+    t.end();
+});
+
+/** Roles whose actions are noted in order. */
+function rolesOf(t: Test, base: string, changes: Partial<RoleActions> = {}) {
+    const { log } = recordingLog();
+    const lock = new BaseLock({
+        directories: baseDirectories(base),
+        log,
+        clock: systemClock,
+        app: 'test',
+        timing: { retryMs: 10 },
+    });
+    t.teardown(() => lock.release());
+    const events: string[] = [];
+    const note = (event: string) => async (): Promise<void> => {
+        events.push(event);
+        return Promise.resolve();
+    };
+    const roles = new Roles(
+        lock,
+        {
+            load: note('load'),
+            becomeWriter: note('becomeWriter'),
+            settle: note('settle'),
+            startTasks: () => events.push('startTasks'),
+            endWriting: note(`endWriting`),
+            fail: (error) => events.push(`fail: ${error.message}`),
+            ...changes,
+        },
+        log,
+    );
+    return { roles, events, lock };
+}
+
+void t.test('roles', (t) => {
+    void t.test('the first writes, the second takes over when the first has ended its writing', async (t) => {
+        const hold = setInterval(() => undefined, 1000);
+        const base = t.testdir();
+        let wasWriting: boolean | undefined;
+        const first = rolesOf(t, base, {
+            endWriting: async () => {
+                wasWriting = first.roles.isWriter();
+                t.ok(first.lock.held, 'the lock is kept until writing has ended');
+                return Promise.resolve();
+            },
+        });
+        await first.roles.start();
+        t.same(first.events, ['becomeWriter', 'load', 'settle', 'startTasks']);
+        t.ok(first.roles.isWriter() && first.roles.isHolder());
+
+        let tell: () => void = () => undefined;
+        const started = new Promise<void>((resolve) => (tell = resolve));
+        const second = rolesOf(t, base, { startTasks: () => tell() });
+        await second.roles.start();
+        t.same(second.events, ['load']);
+        t.notOk(second.roles.isWriter());
+        await first.roles.release();
+        t.equal(wasWriting, false, 'changes are refused before the lock is free');
+        t.notOk(first.roles.isHolder());
+        await started;
+        t.same(second.events, ['load', 'becomeWriter', 'settle']);
+        t.ok(second.roles.isWriter());
+        clearInterval(hold);
+    });
+
+    void t.test('a stop that comes during the take-over ends in no writer', async (t) => {
+        const hold = setInterval(() => undefined, 1000);
+        const base = t.testdir();
+        const first = rolesOf(t, base);
+        await first.roles.start();
+        let taking: () => void = () => undefined;
+        let goOn: () => void = () => undefined;
+        const isTaking = new Promise<void>((resolve) => (taking = resolve));
+        const mayGoOn = new Promise<void>((resolve) => (goOn = resolve));
+        const second = rolesOf(t, base, {
+            settle: async () => {
+                taking();
+                await mayGoOn;
+            },
+        });
+        await second.roles.start();
+        await first.roles.release();
+        await isTaking;
+        const released = second.roles.release();
+        goOn();
+        await released;
+        t.notOk(second.roles.isWriter());
+        t.notOk(second.roles.isHolder());
+        t.notOk(second.events.includes('startTasks'));
+        clearInterval(hold);
+    });
+
+    void t.test('a take-over that fails ends the process', async (t) => {
+        const hold = setInterval(() => undefined, 1000);
+        const base = t.testdir();
+        const first = rolesOf(t, base);
+        await first.roles.start();
+        let tell: (error: Error) => void = () => undefined;
+        const failed = new Promise<Error>((resolve) => (tell = resolve));
+        const second = rolesOf(t, base, {
+            becomeWriter: () => Promise.reject(new Error('disk')),
+            fail: (error) => tell(error),
+        });
+        await second.roles.start();
+        await first.roles.release();
+        t.equal((await failed).message, 'disk');
+        t.notOk(second.roles.isWriter());
+        clearInterval(hold);
+    });
+    t.end();
+});
+
+void t.test('a drain lets nobody write once it has given the lock away', async (t) => {
+    const events: string[] = [];
+    const request = (modifying: boolean): RequestInFlight => ({
+        req_id: '',
+        route: null,
+        bytes: 0,
+        since: '',
+        modifying,
+    });
+    let running = [request(true), request(false)];
+    const http: HttpServer = {
+        listen: () => Promise.resolve(0),
+        stopAccepting: () => events.push('stopAccepting'),
+        closeIdleConnections: () => events.push('closeIdle'),
+        inFlight: () => running,
+        abortAll: () => {
+            events.push('abortAll');
+            running = [];
+        },
+        close: async () => Promise.resolve(void events.push('close')),
+    };
+    const options = { http, log: recordingLog().log, delaySeconds: 0 };
+    const releaseWriter = async (): Promise<void> => {
+        events.push(`release with ${running.length}`);
+        running = [];
+        return Promise.resolve();
+    };
+    const draining = drain({ ...options, limitSeconds: 60, releaseWriter });
+    await new Promise((resolve) => setImmediate(resolve));
+    t.same(events, ['stopAccepting', 'closeIdle'], 'a change is under way');
+    running = [request(false)];
+    await draining;
+    t.same(events.splice(0), ['stopAccepting', 'closeIdle', 'release with 1', 'close']);
+
+    running = [request(true)];
+    await drain({ ...options, limitSeconds: 0, releaseWriter });
+    t.same(events, ['stopAccepting', 'closeIdle', 'abortAll', 'release with 0', 'close']);
+});
