@@ -66,8 +66,10 @@ async function isDirectory(path: string): Promise<boolean> {
     }
 }
 
-/** Makes one directory and syncs its parent; one that is there already is fine. */
-async function makeOneDirectory(path: string): Promise<void> {
+/** Directories being made: who finds one there waits until it is durable, too. */
+const beingMade = new Map<string, Promise<void>>();
+
+async function makeNow(path: string): Promise<void> {
     try {
         await mkdir(path, { mode: DIRECTORY_MODE });
     } catch (error) {
@@ -79,12 +81,24 @@ async function makeOneDirectory(path: string): Promise<void> {
     await syncDirectory(dirname(path));
 }
 
+/** Makes one directory and syncs its parent; one that is there already is fine. */
+async function makeOneDirectory(path: string): Promise<void> {
+    let making = beingMade.get(path);
+    if (making === undefined) {
+        making = makeNow(path).finally(() => beingMade.delete(path));
+        beingMade.set(path, making);
+    }
+    await making;
+}
+
 /**
- * Makes a directory and its parents, and syncs each parent that gained an entry.
+ * Makes a directory and its parents, and syncs each parent that gained an entry. When it returns, the
+ * directory survives a power loss, whoever in this process has made it.
  *
  * @throws the file system's error
  */
 export async function makeDirectory(path: string): Promise<void> {
+    await beingMade.get(dirname(path));
     // Node's own recursion reports a read-only or failing disk as ENOENT.
     try {
         await makeOneDirectory(path);

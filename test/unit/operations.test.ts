@@ -1,5 +1,7 @@
 // What a process in service is made of: counts, health, roles (operations 1.4-1.8, 4.7).
 import { randomBytes, randomUUID } from 'node:crypto';
+import { rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { Ajv } from 'ajv';
 import t, { type Test } from 'tap';
@@ -8,6 +10,7 @@ import { healthChecks, isDependency } from '#lib/app/health-checks.js';
 import { Roles, type RoleActions } from '#lib/app/roles.js';
 import { systemClock } from '#lib/base/clock.js';
 import { baseDirectories } from '#lib/base/directories.js';
+import { makeDirectory } from '#lib/base/durable-files.js';
 import { forEachParallel, forEachParallelToEnd } from '#lib/base/parallel.js';
 import { recent } from '#lib/base/recent.js';
 import { Tally } from '#lib/base/tally.js';
@@ -49,6 +52,23 @@ void t.test('an answer that is dear to get is shared until it is old', async (t)
     t.equal(await ask(), 2);
     clock.time -= 1000;
     t.equal(await ask(), 3, 'a clock that was set back does not make it last');
+});
+
+void t.test('directories made by many at once', async (t) => {
+    const base = t.testdir();
+    const paths = ['a', 'a/b/c', 'a/b/d', 'a/b', 'a/b/c', 'e/f/g/h', 'e'].map((path) => join(base, path));
+    await Promise.all(paths.map(makeDirectory));
+    for (const path of paths) t.ok(statSync(path).isDirectory(), path);
+    t.equal(statSync(join(base, 'e/f')).mode & 0o777, 0o750);
+    writeFileSync(join(base, 'file'), '');
+    const below = [join(base, 'file'), join(base, 'file', 'x')];
+    for (const path of below) {
+        const both = await Promise.allSettled([makeDirectory(path), makeDirectory(path)]);
+        t.match(both, [{ status: 'rejected' }, { status: 'rejected' }], 'a file is in the way');
+    }
+    rmSync(join(base, 'file'));
+    await makeDirectory(join(base, 'file', 'x'));
+    t.ok(statSync(join(base, 'file', 'x')).isDirectory(), 'a failure is not kept');
 });
 
 void t.test('of parallel tasks all run, or none after a failure', async (t) => {

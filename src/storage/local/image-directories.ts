@@ -13,7 +13,6 @@ const NOT_REMOVED = new Set(['ENOTEMPTY', 'EEXIST', 'ENOENT']);
 /** The directories of images below one directory: `<first 3 of uuid>/<uuid>` (backends 7). */
 export class ImageDirectories {
     readonly #root: string;
-    readonly #making = new Map<string, Promise<void>>();
 
     constructor(root: string) {
         this.#root = root;
@@ -44,7 +43,7 @@ export class ImageDirectories {
         const directory = this.of(uuid);
         for (let tries = 1; ; tries += 1) {
             try {
-                await this.#make(directory);
+                await makeDirectory(directory);
                 return await use(directory);
             } catch (error) {
                 if (systemErrorCode(error) !== 'ENOENT' || tries === MAX_TRIES) {
@@ -69,18 +68,6 @@ export class ImageDirectories {
             return;
         }
         await syncUnlessGone(dirname(directory));
-    }
-
-    /** Callers that come while a directory is being made wait until it is durable, too. */
-    async #make(directory: string): Promise<void> {
-        let making = this.#making.get(directory);
-        if (making === undefined) {
-            making = makeDirectory(dirname(directory))
-                .then(() => makeDirectory(directory))
-                .finally(() => this.#making.delete(directory));
-            this.#making.set(directory, making);
-        }
-        await making;
     }
 }
 
