@@ -58,11 +58,20 @@ export async function syncDirectory(path: string): Promise<void> {
     await current.next;
 }
 
-async function isDirectory(path: string): Promise<boolean> {
-    try {
-        return (await stat(path)).isDirectory();
-    } catch {
-        return false;
+/**
+ * Passes if `path` is a directory although it could not be made.
+ *
+ * @param failure of making it
+ * @throws `failure`, or ENOENT when what was in the way has gone meanwhile: the caller may try again
+ */
+async function requireDirectory(path: string, failure: unknown): Promise<void> {
+    const found = await stat(path).catch((error: NodeJS.ErrnoException) => error);
+    const isGone = found instanceof Error && found.code === 'ENOENT';
+    if (isGone && (failure as NodeJS.ErrnoException).code === 'EEXIST') {
+        throw found;
+    }
+    if (found instanceof Error || !found.isDirectory()) {
+        throw failure;
     }
 }
 
@@ -73,10 +82,8 @@ async function makeNow(path: string): Promise<void> {
     try {
         await mkdir(path, { mode: DIRECTORY_MODE });
     } catch (error) {
-        if (await isDirectory(path)) {
-            return;
-        }
-        throw error;
+        await requireDirectory(path, error);
+        return;
     }
     await syncDirectory(dirname(path));
 }
