@@ -8,7 +8,7 @@ export function unsupportedSettings(config: Config): readonly string[] {
         config.storageTypes.filter((type) => type !== 'local').map((type) => `storageTypes ${type}`),
         // To go on without these would be to speak another protocol than the one asked for.
         config.tls === undefined ? [] : ['tls'],
-        config.proxyProtocol === true ? ['proxyProtocol'] : [],
+        config.proxyProtocol ? ['proxyProtocol'] : [],
     ];
     return problems.flat().map((setting) => `config.${setting} is not supported by this release`);
 }

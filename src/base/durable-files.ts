@@ -65,12 +65,14 @@ export async function syncDirectory(path: string): Promise<void> {
  * @throws `failure`, or ENOENT when what was in the way has gone meanwhile: the caller may try again
  */
 async function requireDirectory(path: string, failure: unknown): Promise<void> {
-    const found = await stat(path).catch((error: NodeJS.ErrnoException) => error);
-    const isGone = found instanceof Error && found.code === 'ENOENT';
-    if (isGone && (failure as NodeJS.ErrnoException).code === 'EEXIST') {
-        throw found;
+    let isThere: boolean;
+    try {
+        isThere = (await stat(path)).isDirectory();
+    } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        throw code === 'ENOENT' && (failure as NodeJS.ErrnoException).code === 'EEXIST' ? error : failure;
     }
-    if (found instanceof Error || !found.isDirectory()) {
+    if (!isThere) {
         throw failure;
     }
 }
