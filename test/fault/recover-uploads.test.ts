@@ -16,13 +16,18 @@ async function setFiles(bench: Bench, uuid: string, files: readonly ImageFile[])
 }
 
 /** Leaves what a crash leaves that came right after `point`. */
-async function crashAt(bench: Bench, uuid: string, point: (typeof POINTS)[number]): Promise<StorageWriter> {
+async function crashAt(
+    bench: Bench,
+    uuid: string,
+    point: (typeof POINTS)[number],
+    bytes: Buffer = SECOND,
+): Promise<StorageWriter> {
     const reached = POINTS.indexOf(point);
     const previous = (await bench.raw(uuid)).files?.[0];
     const writer = await bench.local.createWriter(uuid, 'file0');
-    await writer.write(SECOND);
+    await writer.write(bytes);
     await writer.close();
-    const next: ImageFile = { sha1: sha1(SECOND), size: SECOND.length, stor: 'local', compression: 'none' };
+    const next: ImageFile = { sha1: sha1(bytes), size: bytes.length, stor: 'local', compression: 'none' };
     await bench.services.uploads.note({
         uuid,
         name: 'file0',
@@ -61,6 +66,39 @@ for (const point of POINTS) {
         });
     }
 }
+
+onEveryBackend(t, 'bytes of the same size are told apart', async (t, backend) => {
+    const other = Buffer.alloc(FIRST.length, 'x');
+    for (const [point, expected] of [
+        ['old entry removed', FIRST],
+        ['bytes in place', other],
+    ] as const) {
+        const bench = await makeBench(t, { backend });
+        const uuid = await plantImage(bench);
+        await addFile(bench, uuid, FIRST);
+        await crashAt(bench, uuid, point, other);
+        await recoverUploads(bench.services, bench.context().log);
+        t.same(await bench.bytes(uuid, 'file0'), expected, point);
+        await requireAgreement(t, bench, uuid);
+    }
+});
+
+void t.test('a crash while an upload is settled leaves as much to go by', async (t) => {
+    const bench = await makeBench(t, { backend: 'memory' });
+    const uuid = await plantImage(bench);
+    await addFile(bench, uuid, FIRST);
+    await crashAt(bench, uuid, 'old entry removed');
+    const { database } = bench;
+    const update = database.update.bind(database);
+    database.update = () => Promise.reject(new Error('cut off'));
+    await recoverUploads(bench.services, bench.context().log);
+    t.equal((await bench.services.uploads.pending()).length, 1);
+    database.update = update;
+    await recoverUploads(bench.services, bench.context().log);
+    t.match((await bench.raw(uuid)).files, [{ sha1: sha1(FIRST) }], 'the old file is back');
+    await requireAgreement(t, bench, uuid);
+    t.same(await bench.services.uploads.pending(), []);
+});
 
 onEveryBackend(t, 'bytes of an image that is gone are removed', async (t, backend) => {
     const bench = await makeBench(t, { backend });
