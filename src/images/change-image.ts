@@ -1,4 +1,5 @@
 import type { StoredImage } from '../database/database.js';
+import { toNumber } from '../manifest/coerce.js';
 import type { RawImage } from '../manifest/types.js';
 import { validateRaw } from '../manifest/validate.js';
 import type { ImageServices, RequestContext } from './context.js';
@@ -29,12 +30,18 @@ export function withoutKeys(raw: RawImage, ...keys: readonly (keyof RawImage)[])
 /**
  * Validates a draft as leniently as a record that is read, since oddities that were stored before
  * must not stop a change of something else; what the caller sent has been checked strictly by then.
- * Booleans kept as text become booleans (backends F4).
+ * Booleans and the version of the format, where kept as text, become what they stand for (backends
+ * F4, operations 5.4).
  */
 function toRecord(services: ImageServices, draft: Draft): RawImage {
     const booleans = BOOLEANS.filter((key) => draft[key] === 'true' || draft[key] === 'false');
     const converted = Object.fromEntries(booleans.map((key) => [key, draft[key] === 'true']));
-    return validateRaw({ ...draft, ...converted }, manifestRules(services.config.current), 'lenient');
+    const format = typeof draft['v'] === 'string' ? { v: toNumber(draft['v']) } : {};
+    return validateRaw(
+        { ...draft, ...converted, ...format },
+        manifestRules(services.config.current),
+        'lenient',
+    );
 }
 
 /**

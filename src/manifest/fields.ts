@@ -80,6 +80,7 @@ const TABLE = [
         schema: { type: 'integer', minimum: 0 },
         required: { when: 'always', rank: 1 },
         input: HEAD,
+        coerced: 'number',
         emitted: { rank: 1, when: 'always' },
     },
     {

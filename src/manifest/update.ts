@@ -98,12 +98,14 @@ function checkChannelNames(
 /** `files` with new digests in the first entry; empty ones change nothing (manifest 6). */
 function mergeFiles(raw: RawImage, files: JsonValue): Fields[] {
     const [stored, ...others] = raw.files ?? [];
+    const { sha256, ...before } = stored ?? {};
     const given = (files as readonly Fields[])[0] ?? {};
     const digests = Object.entries(given).filter(
         ([key, value]) => FILE_FIELDS.includes(key) && Boolean(value),
     );
     return [
-        { ...stored, ...Object.fromEntries(digests) },
+        // Our own key stays the last one (backends F2).
+        { ...before, ...Object.fromEntries(digests), ...(sha256 === undefined ? {} : { sha256 }) },
         ...(others as readonly object[] as readonly Fields[]),
     ];
 }

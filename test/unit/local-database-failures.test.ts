@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { DURABLE_STEPS, type DurableSteps } from '#lib/database/local/durable-steps.js';
 import { newBase, openWriter, fileOf, textOf, put, nameOf, allNames } from '../helpers/local-databases.js';
@@ -96,6 +96,66 @@ void t.test('an intent that could not be removed does no harm later', async (t) 
     await database.close();
     const again = await openWriter(t, directories);
     t.same(await allNames(again.database), ['first', 'second']);
+});
+
+void t.test('the intent of a move that failed does not make the next start finish it', async (t) => {
+    const directories = newBase(t);
+    const raw = record({ name: 'first' });
+    put(directories, raw);
+    const failing = { steps: true };
+    const steps: DurableSteps = {
+        write: async (path, data) => {
+            await DURABLE_STEPS.write(path, data);
+            if (failing.steps && path.includes('move-'))
+                throw Object.assign(new Error('injected'), { code: 'EIO' });
+        },
+        remove: async (path) => {
+            if (failing.steps) throw Object.assign(new Error('injected'), { code: 'EIO' });
+            await DURABLE_STEPS.remove(path);
+        },
+    };
+    const { database } = await openWriter(t, directories, { steps });
+    const to = randomUUID();
+    await t.rejects(database.move(raw.uuid, { ...raw, uuid: to }), { status: 500 });
+    t.equal(readdirSync(directories.run).length, 1, 'neither made durable nor removed');
+    const target = { ...raw, uuid: to, name: 'second' };
+    await t.rejects(database.create(target), { status: 500 }, 'while it is there, its target is not made');
+    failing.steps = false;
+    await database.create(target);
+    t.same(readdirSync(directories.run), []);
+    await database.close();
+    const again = await openWriter(t, directories);
+    t.same(await allNames(again.database), ['first', 'second']);
+});
+
+void t.test('what could not be undone at once is undone before the next change', async (t) => {
+    const directories = newBase(t);
+    const raw = record({ name: 'old' });
+    put(directories, raw);
+    let fails = true;
+    const gone = `${directories.manifests}.gone`;
+    const steps: DurableSteps = {
+        ...DURABLE_STEPS,
+        write: async (path, data) => {
+            await DURABLE_STEPS.write(path, data);
+            if (!fails) return;
+            fails = false;
+            // From here on nothing can be read or written there.
+            renameSync(directories.manifests, gone);
+            writeFileSync(directories.manifests, 'a file in its place');
+            throw Object.assign(new Error('injected'), { code: 'EIO' });
+        },
+    };
+    const { database } = await openWriter(t, directories, { steps });
+    const other = record({ name: 'other' });
+    await t.rejects(database.create(other), { status: 500, message: `error saving image ${other.uuid}` });
+    await t.rejects(database.create(other), { status: 500 }, 'nothing is changed before that');
+    rmSync(directories.manifests);
+    renameSync(gone, directories.manifests);
+    t.same(await allNames(database), ['old']);
+    await database.create({ ...other, name: 'again' });
+    t.same(await allNames(database), ['again', 'old']);
+    t.match(readFileSync(fileOf(directories, other.uuid), 'utf8'), '"again"');
 });
 
 void t.test('a manifests directory that has gone', async (t) => {
