@@ -200,7 +200,7 @@ await t.test('errors of system calls', { skip: noInjection() }, async (t) => {
                 }
             }
         }
-        t.strictSame(openFiles(server), []);
+        await expectRest(t, server);
     });
 
     await t.test('the bytes of what is written', async (t) => {
