@@ -116,10 +116,14 @@ void t.test('the intent of a move that failed does not make the next start finis
     };
     const { database } = await openWriter(t, directories, { steps });
     const to = randomUUID();
-    await t.rejects(database.move(raw.uuid, { ...raw, uuid: to }), { status: 500 });
+    await t.rejects(database.move(raw.uuid, { ...raw, uuid: to }), { code: 'InternalError' });
     t.equal(readdirSync(directories.run).length, 1, 'neither made durable nor removed');
     const target = { ...raw, uuid: to, name: 'second' };
-    await t.rejects(database.create(target), { status: 500 }, 'while it is there, its target is not made');
+    await t.rejects(
+        database.create(target),
+        { code: 'InternalError' },
+        'while it is there, its target is not made',
+    );
     failing.steps = false;
     await database.create(target);
     t.same(readdirSync(directories.run), []);
@@ -149,7 +153,7 @@ void t.test('what could not be undone at once is undone before the next change',
     const { database } = await openWriter(t, directories, { steps });
     const other = record({ name: 'other' });
     await t.rejects(database.create(other), { status: 500, message: `error saving image ${other.uuid}` });
-    await t.rejects(database.create(other), { status: 500 }, 'nothing is changed before that');
+    await t.rejects(database.create(other), { code: 'InternalError' }, 'nothing is changed before that');
     rmSync(directories.manifests);
     renameSync(gone, directories.manifests);
     t.same(await allNames(database), ['old']);
