@@ -105,7 +105,7 @@ export function problemsOfWritten(
     if (Array.isArray(raw['tags']) && raw['tagsObj'] !== undefined) {
         says(raw['tags'].join('\n') !== searchStrings(raw['tagsObj'] as Json).join('\n'), 'tags');
     }
-    const extra = Object.keys((raw['x_imgapi'] ?? { import_id: 1 }));
+    const extra = Object.keys(raw['x_imgapi'] ?? { import_id: 1 });
     says(extra.length === 0 || extra.some((key) => !['import_id', 'provenance'].includes(key)), 'x_imgapi');
     ((raw['files'] ?? []) as readonly Json[]).forEach((file, index) => {
         problems.push(...entryProblems(file, `files.${index}`, FILE_KEYS));

@@ -86,7 +86,8 @@ void t.test('health', (t) => {
     void t.test('free space and inodes', (t) => {
         const judged = (free?: number, total?: number): unknown => {
             try {
-                judgeFree('space', free, total, { freeBytes: free }); return;
+                judgeFree('space', free, total, { freeBytes: free });
+                return;
             } catch (error) {
                 return error;
             }
