@@ -27,9 +27,11 @@ const MAX_SIGNING_STRING_LENGTH = 65_536;
 /** The library refuses dates by the machine's clock; ours is checked afterwards, so let all pass. */
 const ANY_SKEW_SECONDS = Number.MAX_SAFE_INTEGER;
 /** Headers that only newer drafts know; the library makes them up without looking at the request. */
-const UNSUPPORTED_PSEUDO_HEADERS = new Set(['(keyid)', '(algorithm)', '(opaque)', '(created)', '(expires)']);
+const UNSUPPORTED_PSEUDO_HEADERS = ['(keyid)', '(algorithm)', '(opaque)', '(created)', '(expires)'];
 /** A name no client can send: it lets us hand the library a header of our own. */
 const OWN_HEADER = ':authorization';
+/** Names that a client may list as signed although it cannot send them. */
+const NEVER_SENT: ReadonlySet<string> = new Set([...UNSUPPORTED_PSEUDO_HEADERS, OWN_HEADER]);
 
 const UNQUOTED_VALUE = /^[^ ]* (?:[A-Za-z]+="[^"]*",)*[A-Za-z]+=[0-9]/;
 const ALGORITHM_PARAMETER = /(?<=[ ,]algorithm=")[^"]*(?=")/g;
@@ -78,6 +80,9 @@ function parse(
 ): SignatureParameters['parsed'] {
     const headers = plainHeaders(request);
     headers[OWN_HEADER] = authorization.replace(ALGORITHM_PARAMETER, algorithmForLibrary);
+    if (headers['signature'] === headers[OWN_HEADER]) {
+        delete headers['signature']; // the library would take ours for this one, which needs no scheme
+    }
     const { method, url, httpVersion } = request;
     const options = { authorizationHeaderName: OWN_HEADER, clockSkew: ANY_SKEW_SECONDS, headers: [] };
     try {
@@ -107,7 +112,7 @@ export function parseSignatureParameters(request: SignedRequest, authorization: 
     const algorithm = authorization.match(ALGORITHM_PARAMETER)?.at(-1) ?? '';
     const parsed = parse(request, authorization, algorithm);
     const { keyId, headers: signedHeaders = [] } = parsed.params as { keyId: string; headers?: string[] };
-    const absent = signedHeaders.find((name) => UNSUPPORTED_PSEUDO_HEADERS.has(name));
+    const absent = signedHeaders.find((name) => NEVER_SENT.has(name));
     if (absent !== undefined) {
         throw new RefusedHeader(`${absent} was not in the request`);
     }

@@ -46,7 +46,8 @@ function authenticate(call: Call): Call {
 }
 
 function authenticateIfAsked(call: Call): Call {
-    return call.exchange.headers.authorization === undefined ? call : authenticate(call);
+    // An empty header says no more than none (docs/decisions.md).
+    return call.exchange.headers.authorization ? authenticate(call) : call;
 }
 
 function requireWriter(call: Call): Call {

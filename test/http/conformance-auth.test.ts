@@ -94,6 +94,8 @@ await t.test('levels', async (test) => {
     const headers = { authorization: 'Signature keyId="x"' };
     for (const path of PASSIVE) {
         test.equal((await guest.get(path)).status, 200, `passive: ${path} without a header`);
+        const empty = await guest.get(path, { headers: { authorization: '' } });
+        test.equal(empty.status, 200, `passive: ${path} with an empty one`);
         const bad = await guest.get(path, { headers });
         const expected = { ...UNAUTHORIZED, message: 'algorithm was not specified' };
         expectError(test, bad, expected, `passive: ${path} with a bad one`);

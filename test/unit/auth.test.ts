@@ -177,6 +177,8 @@ void t.test('every refusal has its text, and earlier checks come first', (t) => 
     const header = (parameters: string, headers: Headers = { date: DATE }): SignedRequest =>
         requestWith({ ...headers, authorization: `Signature ${parameters}` });
     const whole = 'keyId="alice",algorithm="rsa-sha256",signature="AAAA"';
+    const good = signText(rsa, 'rsa-sha256', `date: ${DATE}`);
+    const bare = `keyId="alice",algorithm="rsa-sha256",signature="${good}"`;
     const cases: [string, SignedRequest, string][] = [
         ['no header', requestWith({ date: DATE }), 'Unauthorized'],
         ['empty header', requestWith({ date: DATE, authorization: '' }), 'Unauthorized'],
@@ -197,6 +199,11 @@ void t.test('every refusal has its text, and earlier checks come first', (t) => 
         ['too many words', header(`keyId="a",headers="${'date '.repeat(100)}date"`), 'bad param format'],
         ['scheme', requestWith({ authorization: `signature ${whole}` }), 'scheme was not "Signature"'],
         ['scheme alone', requestWith({ authorization: 'Basic' }), 'scheme was not "Signature"'],
+        [
+            'no scheme, and a Signature header that repeats it',
+            requestWith({ date: DATE, authorization: bare, signature: bare }),
+            'scheme was not "Signature"',
+        ],
         ['Basic', requestWith({ authorization: 'Basic dXNlcjpwYXNz' }), 'scheme was not "Signature"'],
         ['nothing after the scheme', requestWith({ authorization: 'Signature' }), 'keyId was not specified'],
         ['no keyId', header('algorithm="rsa-sha256",signature="A"'), 'keyId was not specified'],
@@ -234,6 +241,11 @@ void t.test('every refusal has its text, and earlier checks come first', (t) => 
         ['inherited name', header(`${whole},headers="__proto__"`), '__proto__ was not in the request'],
         ['made-up header', header(`${whole},headers="(created)"`), '(created) was not in the request'],
         ['made-up header', header(`${whole},headers="(opaque)"`), '(opaque) was not in the request'],
+        [
+            'our own',
+            header(`${whole},headers="date :Authorization"`),
+            ':authorization was not in the request',
+        ],
         [
             'skew',
             header(`${whole},headers="host"`, { host: 'x', date: late }),
