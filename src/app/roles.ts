@@ -1,4 +1,5 @@
 import type Logger from 'bunyan';
+import { isNoRoom } from '../base/errors.js';
 import type { ProcessRole } from '../http/services.js';
 import type { BaseLock } from '../lock/base-lock.js';
 
@@ -39,7 +40,8 @@ export class Roles implements ProcessRole {
         this.#lock.onLost(() =>
             this.#actions.fail(new Error('run/imgapi.lock was taken by another process')),
         );
-        if (await this.#lock.tryAcquire()) {
+        const taken = await this.#takeLock();
+        if (taken === 'taken') {
             // Before loading, so that what a crash has left is put right first and read once.
             await this.#actions.becomeWriter();
             await this.#actions.load();
@@ -47,7 +49,9 @@ export class Roles implements ProcessRole {
             return;
         }
         await this.#actions.load();
-        this.#log.info('another process holds the lock: this one is a reader');
+        if (taken === 'refused') {
+            this.#log.info('another process holds the lock: this one is a reader');
+        }
         this.#lock.waitForTakeover(async () => {
             try {
                 await this.#actions.becomeWriter();
@@ -57,6 +61,19 @@ export class Roles implements ProcessRole {
                 this.#actions.fail(error instanceof Error ? error : new Error(String(error)));
             }
         });
+    }
+
+    /** A full disk is no reason not to serve what is there: the lock is tried for again later. */
+    async #takeLock(): Promise<'taken' | 'refused' | 'no room'> {
+        try {
+            return (await this.#lock.tryAcquire()) ? 'taken' : 'refused';
+        } catch (err) {
+            if (!isNoRoom(err)) {
+                throw err;
+            }
+            this.#log.error({ err }, 'the disk is full, the lock cannot be taken: reading only until it can');
+            return 'no room';
+        }
     }
 
     async #startWriting(): Promise<void> {

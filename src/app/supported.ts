@@ -1,16 +1,28 @@
 import type { Config } from '../base/config-types.js';
 
-/** What a valid configuration can ask for that this release does not have; one line each. */
-export function unsupportedSettings(config: Config): readonly string[] {
+/** The settings that decide it: of a configuration, or of a file that may be wrong elsewhere. */
+interface Asked {
+    readonly mode?: unknown;
+    readonly databaseType?: unknown;
+    readonly storageTypes?: unknown;
+    readonly tls?: unknown;
+    readonly proxyProtocol?: unknown;
+}
+
+/** What a configuration can ask for that this release does not have; one line each. */
+export function unsupportedSettings(asked: Asked): readonly string[] {
+    const { mode, databaseType, storageTypes, tls, proxyProtocol } = asked;
     const problems = [
-        config.mode === 'dc' ? ['mode dc'] : [],
-        config.databaseType === 'local' ? [] : [`databaseType ${config.databaseType}`],
-        config.storageTypes.filter((type) => type !== 'local').map((type) => `storageTypes ${type}`),
+        mode === 'dc' && 'mode dc',
+        databaseType === 'moray' && 'databaseType moray',
+        Array.isArray(storageTypes) && storageTypes.includes('manta') && 'storageTypes manta',
         // To go on without these would be to speak another protocol than the one asked for.
-        config.tls === undefined ? [] : ['tls'],
-        config.proxyProtocol ? ['proxyProtocol'] : [],
+        tls !== undefined && tls !== null && 'tls',
+        proxyProtocol === true && 'proxyProtocol',
     ];
-    return problems.flat().map((setting) => `config.${setting} is not supported by this release`);
+    return problems
+        .filter((problem) => problem !== false)
+        .map((setting) => `config.${setting} is not supported by this release`);
 }
 
 /**

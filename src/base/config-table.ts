@@ -1,5 +1,5 @@
 import type { ConfigRule, Settings, TypeWord } from './config-rules.js';
-import { isAbsent, oneOf, settingAt } from './config-rules.js';
+import { integer, isAbsent, oneOf, settingAt } from './config-rules.js';
 import { OWN_KEYS } from './config-table-own.js';
 import { VALID_MODES, VERSION } from './constants.js';
 
@@ -55,7 +55,15 @@ const notRead = (key: string): ConfigKey => ({
 
 /** Keys checked first, in the order of their checks (backends 1.4, rows 1-9). */
 export const FIRST_KEYS: readonly ConfigKey[] = [
-    { key: 'port', type: 'finite', required: always, default: 8080, live: false, summary: 'Listen port.' },
+    {
+        key: 'port',
+        type: 'finite',
+        required: always,
+        rule: integer(0, 65535),
+        default: 8080,
+        live: false,
+        summary: 'Listen port; 0: any free one.',
+    },
     {
         key: 'address',
         type: 'string',

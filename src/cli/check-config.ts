@@ -1,5 +1,5 @@
 import { unsupportedSettings } from '../app/supported.js';
-import { checkConfig, loadConfig, type LoadOptions } from '../base/config.js';
+import { askedSettings, checkConfig, type LoadOptions } from '../base/config.js';
 
 /**
  * `--check`: prints the problems of a configuration on stdout, one a line, and what it has that is
@@ -12,7 +12,8 @@ export function runConfigCheck(path: string, overrides: LoadOptions['overrides']
         overrides,
         onWarning: (warning) => process.stderr.write(`warning: ${warning}\n`),
     });
-    const problems = invalid.length > 0 ? invalid : unsupportedSettings(loadConfig(path, { overrides }));
+    // First, so that nobody completes the settings of something that is not there.
+    const problems = [...unsupportedSettings(askedSettings(path)), ...invalid];
     process.stdout.write(problems.map((problem) => `${problem}\n`).join(''));
     return problems.length === 0 ? 0 : 2;
 }

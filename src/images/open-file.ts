@@ -63,7 +63,7 @@ export async function openImageFile(
     const storage = requireStorage(services, storageNameOf(entry));
     const what = `error reading image ${word}`;
     const fail = (error: ApiError, facts: object): never => {
-        context.log.error({ uuid, name, stor: storage.type, ...facts }, error.message);
+        context.log.error({ uuid, file: name, stor: storage.type, ...facts }, error.message);
         throw error;
     };
     const missing = (): never =>

@@ -86,9 +86,9 @@ export async function recoverUploads(services: ImageServices, log: Logger): Prom
         try {
             const outcome = await services.imageQueue.run(uuid, () => recover(services, intent));
             await noted.drop();
-            log.info({ uuid, name, outcome }, 'interrupted upload settled');
+            log.info({ uuid, file: name, outcome }, 'interrupted upload settled');
         } catch (err) {
-            log.error({ err, uuid, name }, 'interrupted upload could not be settled');
+            log.error({ err, uuid, file: name }, 'interrupted upload could not be settled');
         }
     }
 }

@@ -183,9 +183,12 @@ export class BaseLock {
         const verdict = await judgeLock(found, self, this.#socketPath, this.#clock.now());
         this.#foreign = verdict === 'foreign';
         if (this.#foreign) {
-            this.#complain('the lock is held by another machine; see imgapiadm unlock --force', {
-                holder: found.record,
-            });
+            this.#complain(
+                'the lock is held by another machine: if no server there uses this directory, stop all here and remove run/imgapi.lock',
+                {
+                    holder: found.record,
+                },
+            );
         }
         return verdict !== 'stale';
     }

@@ -352,3 +352,31 @@ await t.test('small disks', { skip: noMounting() }, async (t) => {
         await expectRest(t, server);
     });
 });
+
+await t.test('a start on a full disk', { skip: noMounting() }, async (t) => {
+    const baseDir = temporaryDirectory();
+    const disk = new SmallDisk(join(baseDir, 'run'), 64);
+    t.teardown(() => {
+        disk.unmount();
+        rmSync(baseDir, { recursive: true, force: true });
+    });
+    const before = await start(baseDir);
+    const uuid = await createImage(new HttpClient(before.port));
+    await before.stop();
+    const ballast = join(baseDir, 'run', 'ballast');
+    t.throws(() => writeFileSync(ballast, Buffer.alloc(100_000)), { code: 'ENOSPC' });
+
+    const server = await start(baseDir);
+    t.teardown(() => server.stop());
+    const client = new HttpClient(server.port);
+    t.equal((await client.get(`/images/${uuid}`)).status, 200, 'reads are served');
+    const refused = await client.delete(`/images/${uuid}`);
+    t.match(refused, { status: 503, error: { message: 'this process is a reader' } });
+    rmSync(ballast);
+    await eventually(
+        'the lock is taken',
+        30_000,
+        async () => (await client.get('/ping?role=writer')).status === 200,
+    );
+    t.equal((await client.delete(`/images/${uuid}`)).status, 204, 'with room again it writes');
+});

@@ -65,11 +65,13 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
             'good.json': JSON.stringify({ ...DC, manta: MANTA, httpProxy: 'http://u:hunter2@proxy' }),
             'bad.json': JSON.stringify({ port: 'x', compat: 'y', typo: 1 }),
             'plain.json': '{}',
+            'bare.json': JSON.stringify({ databaseType: 'moray' }),
         }),
         'good.json',
     );
     const bad = good.replace('good.json', 'bad.json');
     const plain = good.replace('good.json', 'plain.json');
+    const bare = good.replace('good.json', 'bare.json');
 
     const whole = run('config.js', '-f', good);
     test.equal(whole.status, 0);
@@ -99,6 +101,12 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
         ],
         [['-f', plain, '--check'], 0, '', ''],
         [['-f', good, '--check'], 2, 'config.mode dc is not supported by this release\n', ''],
+        [
+            ['-f', bare, '--check'],
+            2,
+            'config.databaseType moray is not supported by this release\nconfig.moray (object) is required\n',
+            '',
+        ],
         [
             ['-f', bad, '--check'],
             2,

@@ -169,6 +169,7 @@ const PROBLEMS: readonly (readonly [settings: object, message: string])[] = [
     [{ drainDelaySec: 1.5 }, 'config.drainDelaySec must be integer 0..600'],
     [{ traceEvents: 'yes' }, 'config.traceEvents (bool) is required'],
     [{ metrics: 8881 }, 'config.metrics (object) is required'],
+    [{ port: 65536 }, 'config.port must be integer 0..65535'],
     [{ metrics: { port: 65536 } }, 'config.metrics.port must be integer 0..65535'],
     [{ archiveRetentionDays: 0 }, 'config.archiveRetentionDays must be integer >= 1'],
     [{ tls: {} }, 'config.tls.cert (string) is required'],

@@ -172,9 +172,14 @@ void t.test('reading files', (t) => {
             refused(404, 'ResourceNotFound', `image "${uuid}" icon is missing from storage`),
         );
         t.same(
-            bench.records.filter((record) => record.level === 50).map((record) => record.msg),
-            [`image "${uuid}" file is corrupt in storage`, `image "${uuid}" icon is missing from storage`],
-            'both are logged as errors',
+            bench.records
+                .filter((record) => record.level === 50)
+                .map((record) => [record['name'], record['file'], record.msg]),
+            [
+                ['test', 'file0', `image "${uuid}" file is corrupt in storage`],
+                ['test', 'icon', `image "${uuid}" icon is missing from storage`],
+            ],
+            'both are logged as errors, with the name of the program and that of the file',
         );
         t.equal((await open('file0', { size: FIRST.length, stor: 'manta' })).code, 'StorageUnsupported');
     });
