@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { parseServerOptions } from './server-options.js';
 
 const { values } = parseArgs({
     options: {
@@ -11,6 +12,13 @@ const { values } = parseArgs({
         verbose: { type: 'boolean', default: false },
     },
 });
+
+// The server would say so too, but only when the configuration file had the wrong port for good.
+const asked = parseServerOptions(['--port', values.port]);
+if (asked.kind === 'usage-error') {
+    process.stderr.write(`${asked.message}\n`);
+    process.exit(1);
+}
 
 const base = resolve(values.data);
 const etc = join(base, 'etc');

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parseServerOptions, serverHelp } from '#lib/cli/server-options.js';
@@ -140,5 +141,17 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
         stderr: '',
     });
     test.same(run('constants.js', 'toString'), { status: 0, stdout: 'undefined\n', stderr: '' });
+    test.end();
+});
+
+await t.test('a first look with a wrong port leaves no configuration behind', (test) => {
+    const data = join(test.testdir(), 'data');
+    for (const port of ['abc', '65536', '']) {
+        const args = [join('bin', 'run-standalone.js'), '--data', data, `--port=${port}`];
+        const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 });
+        test.equal(status, 1, port);
+        test.equal(stderr, `--port must be integer 0..65535: "${port}"\n`);
+        test.notOk(existsSync(data), 'nothing is written');
+    }
     test.end();
 });
