@@ -23,7 +23,7 @@ export interface BuildOptions {
 }
 
 const MS_PER_DAY = 86_400_000;
-/** The last date the language knows, milliseconds since the epoch. */
+/** The last date the language knows, milliseconds since the epoch; the first is as far before it. */
 const LAST_DATE = 8_640_000_000_000_000;
 
 /** Fields that follow the head of the record, in their order there. */
@@ -112,7 +112,8 @@ function addBody(draft: DraftRecord, data: JsonObject): void {
 }
 
 function placeholderExpiry({ now, lifespanDays }: BuildOptions): string {
-    return new Date(Math.min(now + lifespanDays * MS_PER_DAY, LAST_DATE)).toISOString();
+    const expiry = now + lifespanDays * MS_PER_DAY;
+    return new Date(Math.max(-LAST_DATE, Math.min(expiry, LAST_DATE))).toISOString();
 }
 
 /** The part that differs by kind (manifest 5, step 6). */

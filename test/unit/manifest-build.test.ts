@@ -231,15 +231,20 @@ void t.test('build', async (t) => {
         ),
         { errors: [{ field: 'owner', code: 'MissingParameter' }] },
     );
-    t.equal(
-        buildImage(
-            'placeholder',
-            { uuid: UUID, owner: OWNER, name: 'n', version: '1' },
-            { rules: DC, lifespanDays: 1e12, now },
-        ).expires_at,
-        '+275760-09-13T00:00:00.000Z',
-        'a date even for absurd lifespans',
-    );
+    for (const [lifespanDays, expiry] of [
+        [1e12, '+275760-09-13T00:00:00.000Z'],
+        [-1e12, '-271821-04-20T00:00:00.000Z'],
+    ] as const) {
+        t.equal(
+            buildImage(
+                'placeholder',
+                { uuid: UUID, owner: OWNER, name: 'n', version: '1' },
+                { rules: DC, lifespanDays, now },
+            ).expires_at,
+            expiry,
+            'a date even for absurd lifespans',
+        );
+    }
 
     for (const uuid of [undefined, '', null]) {
         t.match(
