@@ -30,6 +30,7 @@ function handleSignals(server: ImageServer, log: Logger): void {
     let stopping = false;
     const stop = (signal: keyof typeof IMPATIENT, code: number) => {
         if (stopping) {
+            log.warn({ signal }, 'told twice to stop: not waiting for running requests');
             process.exit(IMPATIENT[signal]);
         }
         stopping = true;

@@ -112,6 +112,10 @@ await t.test('the limit of a drain, and a second signal', async (test) => {
     await second.server.waitForLog((record) => /shut/i.test(record.msg));
     const cut = await second.server.stop('SIGTERM');
     test.strictSame([cut.code, cut.signal], [143, null], 'a second SIGTERM ends it at once');
+    test.ok(
+        second.server.log.some(({ msg }) => msg.startsWith('told twice to stop')),
+        'and the log says why',
+    );
 });
 
 await t.test('SIGHUP', async (test) => {
