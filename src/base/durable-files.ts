@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 /** Mode of every file this server makes (README table C). */
 export const FILE_MODE = 0o640;
 /** Mode of every directory this server makes (README table C). */
-export const DIRECTORY_MODE = 0o750;
+const DIRECTORY_MODE = 0o750;
 
 /** Syncs waiting for the next turn of a directory; see {@link syncDirectory}. */
 interface DirectorySync {

@@ -56,6 +56,20 @@ export async function runErrorRows(t: Test, client: HttpClient, rows: readonly E
     }
 }
 
+/** Makes rows that PUT the same body to different paths. */
+export function putRows(
+    body: Buffer,
+): (path: string, expected: ExpectedError, rest?: Partial<ErrorRow>) => ErrorRow {
+    return (path, expected, rest = {}) => ({
+        name: `PUT ${path} ${JSON.stringify(rest.headers) ?? ''}`,
+        method: 'PUT',
+        path,
+        body,
+        ...expected,
+        ...rest,
+    });
+}
+
 // ---- the errors used most, as the specification words them
 
 export const UNAUTHORIZED: ExpectedError = {

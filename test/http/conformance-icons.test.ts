@@ -1,20 +1,20 @@
 // AddImageIcon, DeleteImageIcon (http-api 3.12): every check in its order, with its words.
-import { readdirSync, existsSync } from 'node:fs';
 import { Readable } from 'node:stream';
-import t, { type Test } from 'tap';
-import { PNG, UNKNOWN, USERS, gzipFile, imageDirectory, publishImage, sha1Hex } from '../helpers/images.js';
+import t from 'tap';
+import { PNG, UNKNOWN, USERS, gzipFile, publishImage, sha1Hex } from '../helpers/images.js';
 import {
     UNAUTHORIZED,
     badAccount,
     expectError,
     invalidParameter,
     notFound,
+    putRows,
     runErrorRows,
     type ErrorRow,
     type ExpectedError,
 } from '../helpers/rows.js';
-import { eventually } from '../helpers/server-process.js';
 import { startServer } from '../helpers/start-server.js';
+import { storedFiles } from '../helpers/stored-files.js';
 
 const { server, client, guest } = await startServer(t);
 const { vader, luke, emperor } = USERS;
@@ -39,25 +39,8 @@ const storageNotAllowed = (value: string): ExpectedError =>
         'Parameter cannot be specified by non-operators',
     ]);
 
-/** Names of everything stored for an image; empty when it has no directory. */
-function storedNames(image: string): string[] {
-    const directory = imageDirectory(server.baseDir, image);
-    return existsSync(directory) ? readdirSync(directory).sort() : [];
-}
-
-async function expectStored(test: Test, image: string, names: readonly string[], why: string): Promise<void> {
-    await eventually(`${why}: ${names.join()}`, 5_000, () => storedNames(image).join() === names.join());
-    test.pass(why);
-}
-
-const put = (path: string, expected: ExpectedError, rest: Partial<ErrorRow> = {}): ErrorRow => ({
-    name: `PUT ${path} ${JSON.stringify(rest.headers) ?? ''}`,
-    method: 'PUT',
-    path,
-    body: FILE,
-    ...expected,
-    ...rest,
-});
+const { expectStored } = storedFiles(server.baseDir);
+const put = putRows(FILE);
 
 const wrongSha1 = sha1Hex('something else');
 

@@ -1,9 +1,9 @@
 // AddImageFile (http-api 3.8, 4.4): every check, aborts, 100-continue.
-import { readFileSync, readdirSync, existsSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { rawExchange } from '../helpers/http-client.js';
 import {
     PNG,
@@ -23,14 +23,15 @@ import {
     expectError,
     invalidParameter,
     notFound,
+    putRows,
     repeated,
     runErrorRows,
-    type ErrorRow,
     type ExpectedError,
 } from '../helpers/rows.js';
 import { eventually } from '../helpers/server-process.js';
 import { signatureHeaders } from '../helpers/signing.js';
 import { startServer } from '../helpers/start-server.js';
+import { storedFiles } from '../helpers/stored-files.js';
 
 const { server, client, guest, key } = await startServer(t);
 const { vader, luke, emperor } = USERS;
@@ -66,25 +67,8 @@ const immutable: ExpectedError = {
     message: `cannot modify files on activated image ${active}`,
 };
 
-/** Names of everything stored for an image; empty when it has no directory. */
-function storedNames(image: string): string[] {
-    const directory = imageDirectory(server.baseDir, image);
-    return existsSync(directory) ? readdirSync(directory).sort() : [];
-}
-
-async function expectStored(test: Test, image: string, names: readonly string[], why: string): Promise<void> {
-    await eventually(`${why}: ${names.join()}`, 5_000, () => storedNames(image).join() === names.join());
-    test.pass(why);
-}
-
-const put = (path: string, expected: ExpectedError, rest: Partial<ErrorRow> = {}): ErrorRow => ({
-    name: `PUT ${path} ${JSON.stringify(rest.headers) ?? ''}`,
-    method: 'PUT',
-    path,
-    body: FILE,
-    ...expected,
-    ...rest,
-});
+const { storedNames, expectStored } = storedFiles(server.baseDir);
+const put = putRows(FILE);
 
 const file = (image: string, query: string): string => `/images/${image}/file${query}`;
 const wrongSha1 = sha1Hex('something else');

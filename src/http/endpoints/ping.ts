@@ -36,7 +36,7 @@ const CODE_OF_CLASS: ReadonlyMap<string, ErrorCode> = new Map(
 );
 
 /** The error that `/ping?error=NAME&message=TEXT` asks for (http-api 3.23). */
-export function sampleError(name: string, message: string | undefined): ApiError {
+function sampleError(name: string, message: string | undefined): ApiError {
     const className = name === '' ? 'InternalError' : name.endsWith('Error') ? name : `${name}Error`;
     const code = CODE_OF_CLASS.get(className);
     if (code === undefined) {

@@ -11,7 +11,7 @@ function redirect(location: string): Reply {
  *
  * @param dataset a uuid, a name, `name:version`, or `cloud:creator:name[:version]`
  */
-export function datasetLocation(dataset: string): string {
+function datasetLocation(dataset: string): string {
     if (UUID_RE.test(dataset)) {
         return `/images/${dataset}`;
     }
