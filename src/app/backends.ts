@@ -5,6 +5,7 @@ import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
 import { KeyedQueue } from '../base/keyed-queue.js';
 import { LocalDatabase } from '../database/local/local-database.js';
+import { LocalSharingStore } from '../database/local/local-sharing.js';
 import type { ImageServices } from '../images/context.js';
 import { currentFiles } from '../images/current-files.js';
 import { CountedStorage, StorageCounts } from '../storage/counted-storage.js';
@@ -52,6 +53,7 @@ export function createBackends(options: BackendOptions): Backends {
         imageQueue,
     });
     const uploads = new FileUploadJournal({ directories, log: storageLog });
-    const images = { config, database, storages, archive, journal, uploads, imageQueue, clock };
+    const sharing = new LocalSharingStore({ directories, clock });
+    const images = { config, database, storages, archive, journal, uploads, imageQueue, sharing, clock };
     return { images, database, archive, localStorage, storageCounts };
 }

@@ -2,7 +2,6 @@ import type { Config } from '../base/config-types.js';
 
 /** The settings that decide it: of a configuration, or of a file that may be wrong elsewhere. */
 interface Asked {
-    readonly mode?: unknown;
     readonly databaseType?: unknown;
     readonly storageTypes?: unknown;
     readonly tls?: unknown;
@@ -11,9 +10,8 @@ interface Asked {
 
 /** What a configuration can ask for that this release does not have; one line each. */
 export function unsupportedSettings(asked: Asked): readonly string[] {
-    const { mode, databaseType, storageTypes, tls, proxyProtocol } = asked;
+    const { databaseType, storageTypes, tls, proxyProtocol } = asked;
     const problems = [
-        mode === 'dc' && 'mode dc',
         databaseType === 'moray' && 'databaseType moray',
         Array.isArray(storageTypes) && storageTypes.includes('manta') && 'storageTypes manta',
         // To go on without these would be to speak another protocol than the one asked for.

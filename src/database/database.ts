@@ -16,13 +16,29 @@ export interface StoredImage {
  */
 export type Change = (raw: RawImage) => RawImage | undefined | Promise<RawImage | undefined>;
 
+/** As {@link Change}, of a record that gets another uuid. */
+export type MoveChange = (raw: RawImage) => RawImage | Promise<RawImage>;
+
+/** What {@link Database.del} may be told. */
+export interface DeleteOptions {
+    /**
+     * Judges the record that is about to go, and throws to keep it. Only a version that passed is
+     * deleted; it may run more than once, each time with a newer record.
+     */
+    readonly check?: (image: StoredImage) => void | Promise<void>;
+    readonly seen?: StoredImage;
+}
+
 /**
  * Keeps the records of images (backends 2).
  *
  * Promises of every backend, checked by the contract suite:
  * - a record is on stable storage before a promise resolves, and visible to every later call of this
  *   process; a rejected change leaves the old record in place, in memory and on disk;
- * - `update` calls of one uuid do not lose each other's changes;
+ * - `update`, `move` and `del` calls of one uuid do not lose each other's changes, in one process or
+ *   in several;
+ * - `seen`, where a method takes it, is what this request read from the database: the first try may
+ *   start from it instead of reading once more. It saves a call and changes no promise;
  * - records handed out are deeply frozen;
  * - errors are {@link ApiError}s: 404 `image <uuid> not found`, 409 for a uuid that exists, 503
  *   `service unavailable` with `Retry-After: 5` when the database cannot be reached, 503
@@ -43,13 +59,16 @@ export interface Database {
     create(raw: RawImage): Promise<StoredImage>;
 
     /** Reads, changes and stores a record, unless changed meanwhile; resolves to what is stored now. */
-    update(uuid: string, change: Change): Promise<StoredImage>;
+    update(uuid: string, change: Change, seen?: StoredImage): Promise<StoredImage>;
 
-    /** Stores `raw` under its own uuid and removes `oldUuid` as one step; 409 if the new uuid exists. */
-    move(oldUuid: string, raw: RawImage): Promise<StoredImage>;
+    /**
+     * As `update`, for a change of the uuid: stores the new record under `newUuid` and removes the old
+     * one as one step; 409 if the new uuid exists.
+     */
+    move(oldUuid: string, newUuid: string, change: MoveChange, seen?: StoredImage): Promise<StoredImage>;
 
-    /** Removes a record; with `token`, only if it is still that version (else 409 is not used: 503). */
-    del(uuid: string, token?: string): Promise<void>;
+    /** Removes a record. */
+    del(uuid: string, options?: DeleteOptions): Promise<void>;
 
     /** Checks that the database can be read; rejects with the reason. */
     ping(): Promise<void>;

@@ -75,7 +75,7 @@ export class Call {
     /** What use-cases need to know of the request. */
     get context(): RequestContext {
         const { exchange } = this;
-        const { channel } = this.#facts;
+        const { channel, image } = this.#facts;
         const { account } = this;
         return {
             requestId: exchange.requestId,
@@ -87,6 +87,7 @@ export class Call {
             ...(account === undefined ? {} : { account }),
             ...(this.user === undefined ? {} : { user: this.user }),
             ...(channel === undefined ? {} : { channel }),
+            ...(image === undefined ? {} : { seen: image }),
         };
     }
 

@@ -49,25 +49,27 @@ function toRecord(services: ImageServices, draft: Draft): RawImage {
  * in the image's queue already; all others use {@link changeImage}.
  *
  * @param options.archive false: leave the archive alone (AdminChangeImageStor)
+ * @param options.seen the record as this request has read it
  * @throws what `change` throws, 404, 500, 503
  */
 export async function storeChange(
     services: ImageServices,
     uuid: string,
     change: ImageChange,
-    options: { readonly archive: boolean } = { archive: true },
+    options: { readonly archive?: boolean; readonly seen?: StoredImage | undefined } = {},
 ): Promise<StoredImage> {
-    return services.database.update(uuid, async (raw) => {
+    const archivedChange = async (raw: RawImage): Promise<RawImage | undefined> => {
         const draft = await change(raw);
         if (draft === undefined) {
             return undefined;
         }
         const next = toRecord(services, draft);
-        if (options.archive) {
+        if (options.archive !== false) {
             await services.archive.write(next);
         }
         return next;
-    });
+    };
+    return services.database.update(uuid, archivedChange, options.seen);
 }
 
 /**
@@ -84,11 +86,16 @@ export async function changeImage(
     precondition?: Precondition,
 ): Promise<StoredImage> {
     return services.imageQueue.run(uuid, () =>
-        storeChange(services, uuid, (raw) => {
-            requireAccess(context, raw);
-            requireOwner(context, raw);
-            precondition?.(raw);
-            return change(raw);
-        }),
+        storeChange(
+            services,
+            uuid,
+            (raw) => {
+                requireAccess(context, raw);
+                requireOwner(context, raw);
+                precondition?.(raw);
+                return change(raw);
+            },
+            { seen: context.seen },
+        ),
     );
 }

@@ -1,10 +1,13 @@
 import type Logger from 'bunyan';
 import type { Archive } from '../archive/archive.js';
+import type { AccountDirectory } from '../accounts/accounts.js';
 import type { Clock } from '../base/clock.js';
 import type { ConfigSource } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
 import type { KeyedQueue } from '../base/keyed-queue.js';
-import type { Database } from '../database/database.js';
+import type { Database, StoredImage } from '../database/database.js';
+import type { SharingStore } from '../database/sharing.js';
+import type { InstanceDirectory } from '../remotes/instances.js';
 import type { DeleteJournal } from '../storage/delete-journal.js';
 import type { Storage } from '../storage/storage.js';
 import type { UploadJournal } from '../storage/upload-journal.js';
@@ -23,16 +26,10 @@ export interface ImageServices {
     readonly clock: Clock;
     /** Who may own images; absent: owners are not checked (only mode `dc` has accounts). */
     readonly accounts?: AccountDirectory;
-}
-
-/** The user database, as far as use-cases ask it. */
-export interface AccountDirectory {
-    /**
-     * Tells whether an account exists.
-     *
-     * @throws 503 `ServiceUnavailableError` when the user database cannot be reached
-     */
-    exists(uuid: string): Promise<boolean>;
+    /** Which accounts trust which (jobs-and-imports 8.8). */
+    readonly sharing: SharingStore;
+    /** Which instances use an image; absent: no VMAPI is configured. */
+    readonly instances?: InstanceDirectory;
 }
 
 /** Who calls and how, as far as use-cases need it. */
@@ -45,6 +42,11 @@ export interface RequestContext {
     readonly account?: string;
     /** Whether the `account` parameter occurs at all, even empty; default: `account` is set (http-api 3.15 #4). */
     readonly accountGiven?: boolean;
+    /**
+     * The image of the request as it was read from the database for it; what changes the image may
+     * start from it, see {@link Database}.
+     */
+    readonly seen?: StoredImage;
     /** The authenticated user; absent: anonymous (also with `authType: none`). */
     readonly user?: string;
     /** The selected channel; absent: no channel restriction (http-api 1.12, CHAN). */

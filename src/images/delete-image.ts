@@ -1,4 +1,5 @@
-import { imageHasDependentImages } from '../base/errors.js';
+import { ApiError, imageHasDependentImages, serviceUnavailable } from '../base/errors.js';
+import type { StoredImage } from '../database/database.js';
 import type { Filter } from '../database/query.js';
 import type { RawImage } from '../manifest/types.js';
 import { storeChange } from './change-image.js';
@@ -6,7 +7,7 @@ import type { ImageServices, RequestContext } from './context.js';
 import { savesAs } from './failures.js';
 import { possibleFiles } from './image-files.js';
 import { type Cleanup, withCleanup } from './image-task.js';
-import { loadOwnImage } from './load.js';
+import { loadOwnImage, requireAccess, requireOwner } from './load.js';
 
 /** @throws 422 `ImageHasDependentImages` */
 async function requireNoDependents(
@@ -38,21 +39,59 @@ async function leaveChannel(
     channel: string,
 ): Promise<void> {
     await requireNoDependents(services, context, uuid, { channels: [channel] });
-    await storeChange(services, uuid, (raw) => ({ ...raw, channels: otherChannels(raw, channel) }));
+    await storeChange(services, uuid, (raw) => {
+        requireAccess(context, raw);
+        requireOwner(context, raw);
+        return { ...raw, channels: otherChannels(raw, channel) };
+    });
+}
+
+/**
+ * Another process may have made a dependent between the check and the deletion: then the record comes
+ * back, its files are still there (see {@link withCleanup}). The other process makes sure of its origin
+ * after its record is stored, so one of the two always notices.
+ */
+async function restoreIfNeeded(
+    services: ImageServices,
+    context: RequestContext,
+    deleted: RawImage,
+): Promise<void> {
+    const { uuid } = deleted;
+    try {
+        await requireNoDependents(services, context, uuid, {});
+    } catch (error) {
+        if (error instanceof ApiError && error.code === 'ImageHasDependentImages') {
+            await services.database.create(deleted);
+            throw error;
+        }
+        context.log.warn({ err: error, uuid }, 'dependents of a deleted image could not be looked for');
+    }
 }
 
 /** Record first, then the bytes, which a failing storage may delay (backends W5). */
 async function deleteAll(
     services: ImageServices,
     context: RequestContext,
-    image: { readonly raw: RawImage; readonly token: string },
+    uuid: string,
+    mayGo: (raw: RawImage) => void,
     cleanup: Cleanup,
 ): Promise<void> {
-    const { uuid } = image.raw;
-    await requireNoDependents(services, context, uuid, {});
-    const files = possibleFiles(services, image.raw);
-    cleanup.add(await services.journal.note(uuid, files).catch(savesAs(`could not delete image ${uuid}`)));
-    await services.database.del(uuid, image.token);
+    let deleted: RawImage | undefined;
+    const check = async ({ raw }: StoredImage): Promise<void> => {
+        mayGo(raw);
+        await requireNoDependents(services, context, uuid, {});
+        const files = possibleFiles(services, raw);
+        const noted = services.journal.note(uuid, files);
+        cleanup.add(await noted.catch(savesAs(`could not delete image ${uuid}`)));
+        deleted = raw;
+    };
+    await services.database.del(uuid, {
+        check,
+        ...(context.seen === undefined ? {} : { seen: context.seen }),
+    });
+    if (deleted !== undefined) {
+        await restoreIfNeeded(services, context, deleted);
+    }
 }
 
 /**
@@ -68,12 +107,22 @@ export async function deleteImage(
     uuid: string,
     forceAllChannels: boolean,
 ): Promise<void> {
+    const { channel } = context;
+    const staysElsewhere = (raw: RawImage): boolean =>
+        channel !== undefined && !forceAllChannels && otherChannels(raw, channel).length > 0;
     await withCleanup(services, [uuid], async (cleanup) => {
-        const image = await loadOwnImage(services, context, uuid);
-        const { channel } = context;
-        const staysElsewhere = channel !== undefined && otherChannels(image.raw, channel).length > 0;
-        await (staysElsewhere && !forceAllChannels
-            ? leaveChannel(services, context, uuid, channel)
-            : deleteAll(services, context, image, cleanup));
+        const { raw } = context.seen ?? (await loadOwnImage(services, context, uuid));
+        if (channel !== undefined && staysElsewhere(raw)) {
+            await leaveChannel(services, context, uuid, channel);
+            return;
+        }
+        const mayGo = (current: RawImage): void => {
+            requireAccess(context, current);
+            requireOwner(context, current);
+            if (staysElsewhere(current)) {
+                throw serviceUnavailable('service unavailable', 1, new Error('added to a channel meanwhile'));
+            }
+        };
+        await deleteAll(services, context, uuid, mayGo, cleanup);
     });
 }

@@ -139,7 +139,7 @@ export async function importImage(
         lifespanDays: config.placeholderImageLifespanDays,
         now: services.clock.now(),
     });
-    return storeNewImage(services, context, raw, (present, cleanup) =>
-        replacePlaceholder(services, present, raw, cleanup),
-    );
+    return storeNewImage(services, context, raw, {
+        replace: (present, cleanup) => replacePlaceholder(services, present, raw, cleanup),
+    });
 }

@@ -1,5 +1,5 @@
 import type { StoredImage } from '../database/database.js';
-import { imageUuidAlreadyExists, originDoesNotExist } from '../base/errors.js';
+import { ApiError, imageUuidAlreadyExists, originDoesNotExist } from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
 import { text } from '../manifest/coerce.js';
 import type { JsonValue, RawImage } from '../manifest/types.js';
@@ -32,29 +32,58 @@ export async function findOrigin(
 }
 
 /**
- * Archives and stores a new record. The origin's queue is held too, so that it cannot be deleted
- * between its check and the moment its new dependent can be seen (http-api D42).
+ * The origin may have been deleted between its check and the moment its new dependent could be seen;
+ * in this process the origin's queue prevents that, in others nothing does (http-api D42). Whoever
+ * deletes an image looks for dependents afterwards too, so one of the two always notices.
+ */
+async function requireOriginStill(
+    services: ImageServices,
+    context: RequestContext,
+    stored: StoredImage,
+): Promise<StoredImage> {
+    const { uuid, origin } = stored.raw;
+    try {
+        await findOrigin(services, context, origin);
+    } catch (error) {
+        if (error instanceof ApiError && error.code === 'OriginDoesNotExist') {
+            await services.database.del(uuid, { seen: stored });
+            throw error;
+        }
+        context.log.warn(
+            { err: error, uuid, origin },
+            'the origin of a new image could not be checked again',
+        );
+    }
+    return stored;
+}
+
+/**
+ * Archives and stores a new record. The caller has checked the origin; its queue is held, so that this
+ * process does not delete it before its new dependent can be seen.
  *
- * @param replace what to do when an image with this uuid exists; by default that is an error
+ * @param options.isFresh the uuid was made just now: nothing can have it
+ * @param options.replace what to do when an image with this uuid exists; by default that is an error
  * @throws 409 `ImageUuidAlreadyExists`, 422 `OriginDoesNotExist`, 500, 503, what `replace` throws
  */
 export async function storeNewImage(
     services: ImageServices,
     context: RequestContext,
     raw: RawImage,
-    replace?: (existing: StoredImage, cleanup: Cleanup) => Promise<StoredImage>,
+    options: {
+        readonly isFresh?: boolean;
+        readonly replace?: (existing: StoredImage, cleanup: Cleanup) => Promise<StoredImage>;
+    } = {},
 ): Promise<StoredImage> {
     const uuids = raw.origin === undefined ? [raw.uuid] : [raw.uuid, raw.origin];
     return withCleanup(services, uuids, async (cleanup) => {
-        await findOrigin(services, context, raw.origin);
-        const existing = await findImage(services, raw.uuid);
+        const existing = options.isFresh === true ? undefined : await findImage(services, raw.uuid);
         if (existing === undefined) {
             await services.archive.write(raw);
-            return services.database.create(raw);
+            return requireOriginStill(services, context, await services.database.create(raw));
         }
-        if (replace === undefined) {
+        if (options.replace === undefined) {
             throw imageUuidAlreadyExists(raw.uuid);
         }
-        return replace(existing, cleanup);
+        return requireOriginStill(services, context, await options.replace(existing, cleanup));
     });
 }

@@ -9,7 +9,7 @@ import type { ImageServices, RequestContext } from './context.js';
 import { failsAs, savesAs } from './failures.js';
 import { recordedFiles, requireStorage } from './image-files.js';
 import { type Cleanup, withCleanup } from './image-task.js';
-import { findImage, loadOwnImage } from './load.js';
+import { findImage, requireAccess, requireOwner } from './load.js';
 import { isJsonObject, requireUpdateObject } from './object-rule.js';
 import { requireKnownOwner } from './owner-check.js';
 import { channelNames, manifestRules } from './rules.js';
@@ -56,12 +56,12 @@ async function copyFiles(
 }
 
 /** Gives an image a new uuid, its files too (http-api 3.15 #12, #13). Runs in both images' queues. */
-async function changeUuid(
+async function prepareMove(
     services: ImageServices,
     raw: RawImage,
     next: RawImage,
     cleanup: Cleanup,
-): Promise<StoredImage> {
+): Promise<RawImage> {
     if ((raw.files?.length ?? 0) > 1) {
         throw new ApiError('NotImplemented', 'cannot move images with multiple files');
     }
@@ -70,7 +70,7 @@ async function changeUuid(
     }
     await copyFiles(services, raw, next.uuid, cleanup);
     await services.archive.write(next);
-    return services.database.move(raw.uuid, next);
+    return next;
 }
 
 /** The uuid a body wants the image to have, if that is another one. */
@@ -99,9 +99,13 @@ export async function updateImage(
         const change = async (raw: RawImage) => ({ ...(await updated(services, context, raw, body)) });
         return changeImage(services, context, uuid, change, precondition);
     }
-    return withCleanup(services, [uuid, newUuid], async (cleanup) => {
-        const { raw } = await loadOwnImage(services, context, uuid);
-        precondition?.(raw);
-        return changeUuid(services, raw, await updated(services, context, raw, body), cleanup);
+    return withCleanup(services, [uuid, newUuid], (cleanup) => {
+        const change = async (raw: RawImage): Promise<RawImage> => {
+            requireAccess(context, raw);
+            requireOwner(context, raw);
+            precondition?.(raw);
+            return prepareMove(services, raw, await updated(services, context, raw, body), cleanup);
+        };
+        return services.database.move(uuid, newUuid, change, context.seen);
     });
 }

@@ -49,13 +49,21 @@ async function filesOf(uuid: string, storages: PurgeOptions['storages']): Promis
 /** Deletes one placeholder, if it still is an expired one. Runs inside the image's queue. */
 async function purgeOne(uuid: string, options: PurgeOptions): Promise<boolean> {
     const { database, storages, journal, clock, log } = options;
-    const { raw, token } = await database.get(uuid);
+    const image = await database.get(uuid);
+    const { raw } = image;
     if (!isExpired(raw, clock.now())) {
         return false;
     }
     const entry = await journal.note(uuid, await filesOf(uuid, storages));
     try {
-        await database.del(uuid, token);
+        await database.del(uuid, {
+            check: ({ raw: current }) => {
+                if (!isExpired(current, clock.now())) {
+                    throw new Error('the image is no expired placeholder any more');
+                }
+            },
+            seen: image,
+        });
         log.info(
             { uuid, state: raw.state, expiredMs: clock.now() - Date.parse(raw.expires_at ?? '') },
             `Expired placeholder image deleted ${uuid}`,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Test } from 'tap';
-import type { Database } from '#lib/database/database.js';
+import type { Database, StoredImage } from '#lib/database/database.js';
 import type { Filter, Query } from '#lib/database/query.js';
 import type { RawImage } from '#lib/manifest/types.js';
 import { OWNER, record, tagged } from '../helpers/records.js';
@@ -39,6 +39,11 @@ function withAcl(raw: RawImage, account: string): RawImage {
     return { ...raw, acl: [...raw.acl, account] };
 }
 
+/** Moves a record as {@link Database.move} does, to one that is known already. */
+export async function move(database: Database, oldUuid: string, raw: RawImage): Promise<StoredImage> {
+    return database.move(oldUuid, raw.uuid, () => raw);
+}
+
 /** What every database must do, whatever it stores records in (backends 2, 15, 17). */
 export function databaseSuite(t: Test, open: OpenDatabase): void {
     void t.test('create, get, delete', async (t) => {
@@ -61,7 +66,7 @@ export function databaseSuite(t: Test, open: OpenDatabase): void {
             database.update(raw.uuid, (old) => old),
             gone,
         );
-        await t.rejects(database.move(raw.uuid, record()), gone);
+        await t.rejects(move(database, raw.uuid, record()), gone);
         t.same(await uuids(database, ALL), []);
         await t.resolves(database.ping());
     });
@@ -162,16 +167,16 @@ export function databaseSuite(t: Test, open: OpenDatabase): void {
         const [one, two] = [record({ name: 'one' }), record({ name: 'two' })];
         const { database } = await open(t, [one, two]);
         const conflict = isApiError('ImageUuidAlreadyExists', 409, `image uuid "${two.uuid}" already exists`);
-        await t.rejects(database.move(one.uuid, { ...one, uuid: two.uuid }), conflict);
+        await t.rejects(move(database, one.uuid, { ...one, uuid: two.uuid }), conflict);
         const to = randomUUID();
-        const moved = await database.move(one.uuid, { ...one, uuid: to, name: 'moved' });
+        const moved = await move(database, one.uuid, { ...one, uuid: to, name: 'moved' });
         t.equal((await database.get(to)).raw, moved.raw);
         await t.rejects(database.get(one.uuid), { code: 'ResourceNotFound' });
         t.same(await names(database, {}), ['moved', 'two']);
 
         const crossed = await Promise.allSettled([
-            database.move(to, { ...moved.raw, uuid: two.uuid }),
-            database.move(two.uuid, { ...two, uuid: to }),
+            move(database, to, { ...moved.raw, uuid: two.uuid }),
+            move(database, two.uuid, { ...two, uuid: to }),
         ]);
         t.same(
             crossed.map(({ status }) => status),
@@ -182,12 +187,44 @@ export function databaseSuite(t: Test, open: OpenDatabase): void {
 
     void t.test('delete of a version', async (t) => {
         const { database } = await open(t);
-        const { raw, token } = await database.create(record());
-        const updated = await database.update(raw.uuid, (old) => withAcl(old, OWNER));
-        await t.rejects(database.del(raw.uuid, token), { code: 'ServiceUnavailableError' });
-        t.equal((await database.get(raw.uuid)).token, updated.token);
-        await database.del(raw.uuid, updated.token);
-        await t.rejects(database.get(raw.uuid), { code: 'ResourceNotFound' });
+        const first = await database.create(record());
+        const { uuid } = first.raw;
+        const second = await database.update(uuid, (old) => withAcl(old, OWNER));
+        const kept = new Error('kept');
+        const seen: string[] = [];
+        const keep = ({ token }: StoredImage): never => {
+            seen.push(token);
+            throw kept;
+        };
+        await t.rejects(database.del(uuid, { check: keep, seen: second }), kept);
+        t.equal((await database.get(uuid)).token, second.token);
+        await database.del(uuid, {
+            check: ({ raw, token }) => {
+                seen.push(token);
+                return raw.acl.length === 0 ? Promise.reject(kept) : undefined;
+            },
+            seen: second,
+        });
+        t.same(seen, [second.token, second.token]);
+        await t.rejects(database.get(uuid), { code: 'ResourceNotFound' });
+    });
+
+    void t.test('what a caller saw before is only where a change may start', async (t) => {
+        const { database } = await open(t, [record()]);
+        const { raw } = (await database.search(ALL))[0]!;
+        const seen = await database.get(raw.uuid);
+        const [one, two] = [randomUUID(), randomUUID()];
+        await database.update(raw.uuid, (old) => withAcl(old, one), seen);
+        await database.update(raw.uuid, (old) => withAcl(old, two), seen);
+        const to = randomUUID();
+        const change = (old: RawImage): RawImage => ({ ...old, uuid: to });
+        await database.move(raw.uuid, to, change, seen);
+        t.same((await database.get(to)).raw.acl, [one, two]);
+        await t.rejects(
+            database.update(raw.uuid, (old) => withAcl(old, OWNER), seen),
+            isApiError('ResourceNotFound', 404),
+        );
+        await t.rejects(database.del(raw.uuid, { seen }), isApiError('ResourceNotFound', 404));
     });
 
     void t.test('a failed write leaves what was', async (t) => {
@@ -205,7 +242,7 @@ export function databaseSuite(t: Test, open: OpenDatabase): void {
             full,
         );
         failNext('move');
-        await t.rejects(database.move(raw.uuid, { ...raw, uuid: other.uuid }), full);
+        await t.rejects(move(database, raw.uuid, { ...raw, uuid: other.uuid }), full);
         failNext('del');
         await t.rejects(database.del(raw.uuid), full);
 

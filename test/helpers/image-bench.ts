@@ -11,6 +11,8 @@ import { ApiError } from '#lib/base/errors.js';
 import { KeyedQueue } from '#lib/base/keyed-queue.js';
 import type { Database, StoredImage } from '#lib/database/database.js';
 import { LocalDatabase } from '#lib/database/local/local-database.js';
+import { LocalSharingStore } from '#lib/database/local/local-sharing.js';
+import { MemorySharingStore } from '#lib/database/memory/memory-sharing.js';
 import { MemoryDatabase } from '#lib/database/memory/memory-database.js';
 import type { ImageServices, RequestContext } from '#lib/images/context.js';
 import { currentFiles } from '#lib/images/current-files.js';
@@ -163,10 +165,20 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
         journal,
         uploads: new FileUploadJournal({ directories, log }),
         imageQueue,
+        sharing:
+            backend === 'local'
+                ? new LocalSharingStore({ directories, clock: now })
+                : new MemorySharingStore(),
         clock: now,
         ...(accounts === undefined
             ? {}
-            : { accounts: { exists: async (uuid: string) => accounts.includes(uuid) } }),
+            : {
+                  accounts: {
+                      exists: async (uuid: string) => accounts.includes(uuid),
+                      ping: async () => undefined,
+                      close: async () => undefined,
+                  },
+              }),
     };
     return {
         services,

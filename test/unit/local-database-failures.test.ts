@@ -3,6 +3,7 @@ import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'no
 import t from 'tap';
 import { DURABLE_STEPS, type DurableSteps } from '#lib/database/local/durable-steps.js';
 import { newBase, openWriter, fileOf, textOf, put, nameOf, allNames } from '../helpers/local-databases.js';
+import { move } from '../contract/database-suite.js';
 import { record } from '../helpers/records.js';
 
 /** Steps of which one, chosen by the name of its file, fails: before it does anything, or after. */
@@ -46,7 +47,7 @@ void t.test('failures of the disk', async (t) => {
             steps: ['write'],
         },
         move: {
-            run: (): Promise<unknown> => database.move(raw.uuid, { ...raw, uuid: other.uuid }),
+            run: (): Promise<unknown> => move(database, raw.uuid, { ...raw, uuid: other.uuid }),
             what: `error modifying image ${raw.uuid}`,
             steps: ['write', 'remove'],
         },
@@ -89,7 +90,7 @@ void t.test('an intent that could not be removed does no harm later', async (t) 
     const plan = { step: 'remove', file: /move-/ } as const;
     const { database } = await openWriter(t, directories, { steps: failingSteps({ ...plan }) });
     const to = randomUUID();
-    await database.move(raw.uuid, { ...raw, uuid: to });
+    await move(database, raw.uuid, { ...raw, uuid: to });
     t.equal(readdirSync(directories.run).length, 1);
     await database.create({ ...raw, name: 'second' });
     t.same(readdirSync(directories.run), []);
@@ -116,7 +117,7 @@ void t.test('the intent of a move that failed does not make the next start finis
     };
     const { database } = await openWriter(t, directories, { steps });
     const to = randomUUID();
-    await t.rejects(database.move(raw.uuid, { ...raw, uuid: to }), { code: 'InternalError' });
+    await t.rejects(move(database, raw.uuid, { ...raw, uuid: to }), { code: 'InternalError' });
     t.equal(readdirSync(directories.run).length, 1, 'neither made durable nor removed');
     const target = { ...raw, uuid: to, name: 'second' };
     await t.rejects(

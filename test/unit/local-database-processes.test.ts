@@ -14,6 +14,7 @@ import {
     nameOf,
     allNames,
 } from '../helpers/local-databases.js';
+import { move } from '../contract/database-suite.js';
 import { record } from '../helpers/records.js';
 
 void t.test('a reader', async (t) => {
@@ -28,7 +29,7 @@ void t.test('a reader', async (t) => {
         database.update(raw.uuid, (old) => old),
         refused,
     );
-    await t.rejects(database.move(raw.uuid, record()), refused);
+    await t.rejects(move(database, raw.uuid, record()), refused);
     await t.rejects(database.del(raw.uuid), refused);
     await t.resolves(database.ping());
 
@@ -85,7 +86,7 @@ for (const useNotices of [true, false]) {
         t.same((await database.search({ anyOf: [{ name: 'first' }], order: 'asc' })).length, 0);
 
         const to = randomUUID();
-        await writer.database.move(first.uuid, { ...first, uuid: to, name: 'moved' });
+        await move(writer.database, first.uuid, { ...first, uuid: to, name: 'moved' });
         lags.push(await until('moved', async () => (await allNames(database)).join() === 'moved,second'));
 
         await writer.database.del(second.raw.uuid);

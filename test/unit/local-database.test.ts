@@ -27,6 +27,7 @@ import {
     nameOf,
     allNames,
 } from '../helpers/local-databases.js';
+import { move } from '../contract/database-suite.js';
 import { OWNER, configSource, record, tagged, unpublished } from '../helpers/records.js';
 
 void t.test('what is in the manifests directory beside records', async (t) => {
@@ -199,7 +200,7 @@ void t.test('a record that could not be read again is not written', async (t) =>
         database.update(raw.uuid, (old) => ({ ...old, owner: 'nobody' })),
         failure,
     );
-    await t.rejects(database.move(raw.uuid, record({ uuid: '../../x' })), failure);
+    await t.rejects(move(database, raw.uuid, record({ uuid: '../../x' })), failure);
     const invalid = record({ files: undefined });
     await t.rejects(database.create(invalid), { status: 500, message: `error saving image ${invalid.uuid}` });
     t.equal((await database.get(raw.uuid)).raw.owner, OWNER);
@@ -219,7 +220,7 @@ void t.test('an unusable file is kept before it is overwritten', async (t) => {
     t.equal(database.skipped.length, 2);
 
     await database.create(created);
-    await database.move(source.uuid, { ...moved, uuid: moved.uuid });
+    await move(database, source.uuid, { ...moved, uuid: moved.uuid });
     writeFileSync(fileOf(directories, late.uuid), 'came while running');
     await database.create(late);
     t.same(database.skipped, []);

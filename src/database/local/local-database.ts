@@ -17,7 +17,7 @@ import { forEachParallelToEnd } from '../../base/parallel.js';
 import { isUuid } from '../../base/uuid.js';
 import type { ManifestRules, RawImage } from '../../manifest/types.js';
 import { validateRaw } from '../../manifest/validate.js';
-import type { Change, Database, StoredImage } from '../database.js';
+import type { Change, Database, DeleteOptions, MoveChange, StoredImage } from '../database.js';
 import type { Query } from '../query.js';
 import { DirectoryFollower } from './directory-follower.js';
 import { DURABLE_STEPS, type DurableSteps } from './durable-steps.js';
@@ -202,30 +202,32 @@ export class LocalDatabase implements Database {
         });
     }
 
-    async move(oldUuid: string, raw: RawImage): Promise<StoredImage> {
+    async move(oldUuid: string, newUuid: string, change: MoveChange): Promise<StoredImage> {
         const failure = `error modifying image ${oldUuid}`;
-        return this.#change([oldUuid, raw.uuid], async () => {
+        return this.#change([oldUuid, newUuid], async () => {
             const held = this.#held(oldUuid);
-            const isFileThere = await this.#claim(raw.uuid, failure);
-            const { record, text } = this.#prepare(raw, failure);
+            const changed = await change(held.raw);
+            if (changed.uuid !== newUuid) {
+                throw internalError(failure, new Error('the record has another uuid than announced'));
+            }
+            const isFileThere = await this.#claim(newUuid, failure);
+            const { record, text } = this.#prepare(changed, failure);
             await durably(failure, async () => {
                 if (isFileThere) {
                     // Else a crash before the new record is there would look like one behind it.
-                    await this.#store.clear(raw.uuid);
+                    await this.#store.clear(newUuid);
                 }
-                await this.#store.move(oldUuid, raw.uuid, text, recordText(held.raw));
+                await this.#store.move(oldUuid, newUuid, text, recordText(held.raw));
             });
             this.#mirror.drop(oldUuid);
             return this.#mirror.put(record);
         });
     }
 
-    async del(uuid: string, token?: string): Promise<void> {
+    async del(uuid: string, options: DeleteOptions = {}): Promise<void> {
         await this.#change([uuid], async () => {
             const held = this.#held(uuid);
-            if (token !== undefined && token !== held.token) {
-                throw serviceUnavailable('service unavailable', 5, new Error('the record has changed'));
-            }
+            await options.check?.(held);
             await durably(`could not delete image ${uuid}`, () =>
                 this.#store.remove(uuid, recordText(held.raw)),
             );

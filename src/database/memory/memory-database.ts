@@ -7,7 +7,7 @@ import {
 import { KeyedQueue } from '../../base/keyed-queue.js';
 import { deepFreeze } from '../../manifest/freeze.js';
 import type { RawImage } from '../../manifest/types.js';
-import type { Change, Database, StoredImage } from '../database.js';
+import type { Change, Database, DeleteOptions, MoveChange, StoredImage } from '../database.js';
 import { applyQuery } from '../match.js';
 import type { Query } from '../query.js';
 
@@ -77,27 +77,29 @@ export class MemoryDatabase implements Database {
         });
     }
 
-    async move(oldUuid: string, raw: RawImage): Promise<StoredImage> {
-        const [first = oldUuid, second = raw.uuid] = [oldUuid, raw.uuid].sort();
-        const task = async (): Promise<StoredImage> => {
-            this.#held(oldUuid);
-            this.#requireFree(raw.uuid);
+    async move(oldUuid: string, newUuid: string, change: MoveChange): Promise<StoredImage> {
+        return this.#changes.runAll([oldUuid, newUuid], async () => {
+            const held = this.#held(oldUuid);
+            const changed = await change(held.raw);
+            if (changed.uuid !== newUuid) {
+                throw internalError(
+                    `error modifying image ${oldUuid}`,
+                    new Error('the record has another uuid than announced'),
+                );
+            }
+            this.#requireFree(newUuid);
             this.#fail('move');
             this.#images.delete(oldUuid);
-            return Promise.resolve(this.#put(raw));
-        };
-        return this.#changes.run(first, () => (first === second ? task() : this.#changes.run(second, task)));
+            return this.#put(changed);
+        });
     }
 
-    async del(uuid: string, token?: string): Promise<void> {
+    async del(uuid: string, options: DeleteOptions = {}): Promise<void> {
         await this.#changes.run(uuid, async () => {
             const held = this.#held(uuid);
-            if (token !== undefined && token !== held.token) {
-                throw serviceUnavailable('service unavailable', 5);
-            }
+            await options.check?.(held);
             this.#fail('del');
             this.#images.delete(uuid);
-            return Promise.resolve();
         });
     }
 
