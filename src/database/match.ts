@@ -1,3 +1,4 @@
+import { provenanceOf } from '../manifest/provenance.js';
 import { publishedTime } from '../manifest/published.js';
 import { hasTag } from '../manifest/tags.js';
 import type { RawImage } from '../manifest/types.js';
@@ -86,6 +87,7 @@ const CONDITIONS: { readonly [K in keyof Required<Filter>]: ConditionOf<K> } = {
     billing_tags: containsAll('billing_tags'),
     channels: containsAll('channels'),
     expires_at: notLaterThan,
+    source_image: (wanted) => (raw) => provenanceOf(raw)?.source_image === wanted,
 };
 
 /**

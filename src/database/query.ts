@@ -22,6 +22,8 @@ export interface Filter {
     readonly channels?: readonly string[];
     /** ISO date; matches records whose `expires_at` is not later. */
     readonly expires_at?: string;
+    /** Image that the record was made from, by its provenance (jobs-and-imports 8.6). */
+    readonly source_image?: string;
 }
 
 /** Where a page starts: inclusive. Without `uuid`, at every record of that time or behind it. */

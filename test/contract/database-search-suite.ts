@@ -23,6 +23,7 @@ export function databaseSearchSuite(t: Test, open: OpenDatabase): void {
     void t.test('filters', async (t) => {
         const other = randomUUID();
         const origin = randomUUID();
+        const provenance = { kind: 'copy', source_image: origin, at: '2020-06-01T00:00:00.000Z' };
         const { database } = await open(t, [
             record({
                 name: 'ubuntu',
@@ -33,8 +34,20 @@ export function databaseSearchSuite(t: Test, open: OpenDatabase): void {
                 ...tagged({ role: 'db', n: '5' }),
             }),
             record({ name: 'ubuntu-lx', version: '20.10', type: 'lx-dataset', owner: other, origin }),
-            record({ name: 'debian', public: true, acl: [OWNER, other], billing_tags: ['x', 'y'] }),
-            record({ name: 'off', disabled: true, state: 'disabled', channels: ['dev', 'release'] }),
+            record({
+                name: 'debian',
+                public: true,
+                acl: [OWNER, other],
+                billing_tags: ['x', 'y'],
+                x_imgapi: { provenance },
+            }),
+            record({
+                name: 'off',
+                disabled: true,
+                state: 'disabled',
+                channels: ['dev', 'release'],
+                x_imgapi: { provenance: { ...provenance, kind: 'odd' } },
+            }),
             unpublished({
                 name: 'new',
                 acl: [other],
@@ -83,6 +96,10 @@ export function databaseSearchSuite(t: Test, open: OpenDatabase): void {
             [{ tags: ['toString='] }, ''],
             [{ expires_at: '2020-06-01T00:00:00.000Z' }, 'new'],
             [{ expires_at: '2020-05-31T23:59:59.000Z' }, ''],
+            [{ source_image: origin }, 'debian'],
+            [{ source_image: origin, owner: OWNER }, 'debian'],
+            [{ source_image: origin, owner: other }, ''],
+            [{ source_image: '' }, ''],
         ];
         for (const [filter, expected] of rows) {
             t.equal((await names(database, filter)).join(' '), expected, JSON.stringify(filter));

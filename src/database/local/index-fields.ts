@@ -1,4 +1,5 @@
 import { isObject } from '../../manifest/coerce.js';
+import { provenanceOf } from '../../manifest/provenance.js';
 import type { RawImage } from '../../manifest/types.js';
 import type { Filter } from '../query.js';
 
@@ -71,6 +72,15 @@ const tagsField: IndexField = {
     wantedBy: (filter) => filter.tags ?? NO_KEYS,
 };
 
+const sourceImageField: IndexField = {
+    field: 'source_image',
+    keysOf: (raw) => {
+        const provenance = provenanceOf(raw);
+        return provenance === undefined ? NO_KEYS : [provenance.source_image];
+    },
+    wantedBy: (filter) => (filter.source_image === undefined ? NO_KEYS : [filter.source_image]),
+};
+
 /** Every field of a filter that has an index (backends 3); the others are tested record by record. */
 export const INDEX_FIELDS: readonly IndexField[] = [
     textField('owner'),
@@ -87,4 +97,5 @@ export const INDEX_FIELDS: readonly IndexField[] = [
     tagsField,
     listField('billing_tags'),
     listField('channels'),
+    sourceImageField,
 ];
