@@ -8,7 +8,7 @@ import { healthChecks } from './app/health-checks.js';
 import { LiveConfig } from './app/live-config.js';
 import { metricSources } from './app/metric-sources.js';
 import { reloadConfig } from './app/reload.js';
-import { Roles } from './app/roles.js';
+import { type RoleActions, Roles } from './app/roles.js';
 import { requireSupported } from './app/supported.js';
 import { ServerTasks } from './app/tasks.js';
 import { KeyFiles } from './auth/key-files.js';
@@ -22,6 +22,7 @@ import { VERSION } from './base/constants.js';
 import { baseDirectories } from './base/directories.js';
 import { setLogLevel } from './base/log.js';
 import { recent } from './base/recent.js';
+import type { StoredImage } from './database/database.js';
 import { MetricsListener } from './http/metrics-listener.js';
 import type { RequestMetrics } from './http/metrics.js';
 import { createRoutes } from './http/routes.js';
@@ -49,6 +50,8 @@ const FAILED = 2;
 
 /** Counting the archive reads thousands of directories; that often is enough, milliseconds. */
 const ARCHIVE_COUNT_MAX_AGE_MS = 60_000;
+/** So is reading every record of a database on the network, milliseconds. */
+const IMAGE_COUNT_MAX_AGE_MS = 60_000;
 
 /** Seconds a stop may take beyond `shutdownTimeoutSec`, e.g. while a disk does not answer. */
 const STOP_GRACE_SEC = 10;
@@ -78,6 +81,21 @@ async function createMetrics(config: Config): Promise<RequestMetrics | undefined
     return metrics;
 }
 
+/** What a server is put together from, as far as its making takes time. */
+interface Parts {
+    readonly config: LiveConfig;
+    readonly directories: BaseDirectories;
+    readonly backends: Backends;
+    readonly metrics: RequestMetrics | undefined;
+}
+
+async function makeParts({ log }: StartOptions, initial: Config): Promise<Omit<Parts, 'metrics'>> {
+    const config = new LiveConfig(initial);
+    const directories = baseDirectories(initial.dataDir);
+    const backends = await createBackends({ config, directories, log, clock: systemClock });
+    return { config, directories, backends };
+}
+
 /** A whole server: the only place where the parts are put together. */
 export class ImageServer {
     /** Resolves to the exit code when the server has to end on its own account. */
@@ -96,16 +114,15 @@ export class ImageServer {
     #end: (code: number) => void = () => undefined;
     #stopped: Promise<void> | undefined;
 
-    private constructor(options: StartOptions, initial: Config, metrics: RequestMetrics | undefined) {
+    private constructor(options: StartOptions, parts: Parts) {
         const { log } = options;
+        const { config, directories, metrics } = parts;
         this.#options = options;
         this.#log = log;
         this.ended = new Promise((resolve) => (this.#end = resolve));
-        const config = new LiveConfig(initial);
         this.#config = config;
-        this.#directories = baseDirectories(config.current.dataDir);
-        const directories = this.#directories;
-        this.#backends = createBackends({ config, directories, log, clock: systemClock });
+        this.#directories = directories;
+        this.#backends = parts.backends;
         const lock = new BaseLock({
             directories,
             log: log.child({ component: 'lock' }),
@@ -123,7 +140,12 @@ export class ImageServer {
             log,
             clock: systemClock,
         });
-        this.#roles = new Roles(lock, this.#roleActions(), log);
+        this.#roles = new Roles({
+            lock,
+            actions: this.#roleActions(),
+            writers: this.#backends.database.writers,
+            log,
+        });
         const renderer = new DocumentRenderer();
         const health = this.#healthMonitor(lock);
         this.#control = new Control({
@@ -142,7 +164,7 @@ export class ImageServer {
         this.#http = this.#createHttp(renderer, authenticator, metrics);
         this.#metricsListener = metrics && new MetricsListener({ metrics, log });
         const sources = metricSources({
-            database: this.#backends.database,
+            images: this.#countedImages(),
             health,
             storageCounts: this.#backends.storageCounts,
             cacheRequests: renderer.requests,
@@ -177,12 +199,21 @@ export class ImageServer {
         });
     }
 
+    /** A database on the network is not asked for everything at each look. */
+    #countedImages(): () => Promise<Iterable<StoredImage>> {
+        const { database } = this.#backends;
+        const ask = () => database.all();
+        return database.held === undefined ? recent(ask, IMAGE_COUNT_MAX_AGE_MS, systemClock) : ask;
+    }
+
     #healthMonitor(lock: BaseLock): HealthMonitor {
-        const { database, images } = this.#backends;
+        const { images } = this.#backends;
+        const { database, held } = this.#backends.database;
         const checks = healthChecks({
             database,
             storages: images.storages.values(),
-            skippedRecords: () => database.skipped.length,
+            skippedRecords: held && (() => held.skipped.length),
+            accounts: images.accounts,
             keys: this.#keys,
             lock,
         });
@@ -196,7 +227,8 @@ export class ImageServer {
      */
     static async start(options: StartOptions): Promise<ImageServer> {
         const config = loadAndLogConfig(options);
-        const server = new ImageServer(options, config, await createMetrics(config));
+        const metrics = await createMetrics(config);
+        const server = new ImageServer(options, { ...(await makeParts(options, config)), metrics });
         try {
             await server.#open();
         } catch (error) {
@@ -208,7 +240,8 @@ export class ImageServer {
 
     /** Prepares the data as the writer would, and gives it free again (`--migrate`). */
     static async migrate(options: StartOptions): Promise<void> {
-        const server = new ImageServer(options, loadAndLogConfig(options), undefined);
+        const parts = await makeParts(options, loadAndLogConfig(options));
+        const server = new ImageServer(options, { ...parts, metrics: undefined });
         try {
             await server.#prepare();
             await server.#roles.start();
@@ -258,9 +291,9 @@ export class ImageServer {
         this.#end(FAILED);
     }
 
-    #roleActions(): ConstructorParameters<typeof Roles>[1] {
+    #roleActions(): RoleActions {
         return {
-            load: () => this.#backends.database.setup(),
+            load: () => this.#backends.database.database.setup(),
             settle: () => recoverUploads(this.#backends.images, this.#log),
             becomeWriter: async () => {
                 await writeDataVersion(this.#directories, `imgapi ${VERSION}`);
@@ -269,7 +302,7 @@ export class ImageServer {
             startTasks: () => this.#tasks.start(),
             endWriting: async () => {
                 await this.#tasks.stop();
-                await this.#backends.database.close();
+                await this.#backends.database.endWriting?.();
             },
             fail: (error) => this.#fail(error),
         };
@@ -329,6 +362,7 @@ export class ImageServer {
     async #close(): Promise<void> {
         await this.#roles.release();
         await this.#http.close();
+        await this.#backends.close();
         await this.#metricsListener?.close();
         this.#keys?.close();
     }

@@ -4,8 +4,6 @@ import type { Clock } from '../base/clock.js';
 import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
 import { KeyedQueue } from '../base/keyed-queue.js';
-import { LocalDatabase } from '../database/local/local-database.js';
-import { LocalSharingStore } from '../database/local/local-sharing.js';
 import type { ImageServices } from '../images/context.js';
 import { currentFiles } from '../images/current-files.js';
 import { CountedStorage, StorageCounts } from '../storage/counted-storage.js';
@@ -13,6 +11,7 @@ import { FileUploadJournal } from '../storage/file-upload-journal.js';
 import { FileDeleteJournal } from '../storage/journal.js';
 import { LocalStorage } from '../storage/local/local-storage.js';
 import type { Storage } from '../storage/storage.js';
+import { serveDatabase, type ServedDatabase } from './served-database.js';
 
 /** What the backends are made from. */
 export interface BackendOptions {
@@ -25,16 +24,19 @@ export interface BackendOptions {
 /** The parts of a server behind the ports. */
 export interface Backends {
     readonly images: ImageServices;
-    readonly database: LocalDatabase;
+    readonly database: ServedDatabase;
     readonly archive: LocalArchive;
     readonly localStorage: Storage;
     readonly storageCounts: StorageCounts;
+    /** Ends every connection; no call follows. */
+    close(): Promise<void>;
 }
 
 /** Makes the backends that the configuration names; nothing is opened yet. */
-export function createBackends(options: BackendOptions): Backends {
+export async function createBackends(options: BackendOptions): Promise<Backends> {
     const { config, directories, clock, log } = options;
-    const database = new LocalDatabase({ directories, config, log: log.child({ component: 'db' }) });
+    const served = await serveDatabase({ directories, config, clock, log: log.child({ component: 'db' }) });
+    const { database, sharing } = served;
     const storageLog = log.child({ component: 'storage' });
     const storageCounts = new StorageCounts();
     const localStorage = new CountedStorage(
@@ -53,7 +55,9 @@ export function createBackends(options: BackendOptions): Backends {
         imageQueue,
     });
     const uploads = new FileUploadJournal({ directories, log: storageLog });
-    const sharing = new LocalSharingStore({ directories, clock });
     const images = { config, database, storages, archive, journal, uploads, imageQueue, sharing, clock };
-    return { images, database, archive, localStorage, storageCounts };
+    const close = async (): Promise<void> => {
+        await served.close();
+    };
+    return { images, database: served, archive, localStorage, storageCounts, close };
 }

@@ -2,6 +2,7 @@ import type Logger from 'bunyan';
 import type { KeyFiles } from '../auth/key-files.js';
 import { setLogLevel } from '../base/log.js';
 import { VERSION } from '../base/constants.js';
+import type { StoredImage } from '../database/database.js';
 import type { ProcessControl } from '../http/services.js';
 import type { HttpServer } from '../http/server.js';
 import type { DocumentRenderer } from '../images/render.js';
@@ -35,6 +36,12 @@ async function atMost(work: Promise<void>, limitMs: number): Promise<void> {
         }),
     ]);
     clearTimeout(timer);
+}
+
+function manifestsOf(images: Iterable<StoredImage>): Readonly<Record<string, unknown>> {
+    return Object.fromEntries(
+        [...images].map(({ raw }) => [raw.uuid, { value: raw, published_at: raw.published_at }]),
+    );
 }
 
 /** What endpoints can ask of the process itself (operations 1.5-1.7). */
@@ -72,17 +79,14 @@ export class Control implements ProcessControl {
         return this.#options.health.report();
     }
 
-    manifests(): Readonly<Record<string, unknown>> {
-        return Object.fromEntries(
-            [...this.#options.backends.database.snapshot()].map(({ raw }) => [
-                raw.uuid,
-                { value: raw, published_at: raw.published_at },
-            ]),
-        );
+    manifests(): Readonly<Record<string, unknown>> | undefined {
+        const { held } = this.#options.backends.database;
+        return held && manifestsOf(held.snapshot());
     }
 
     async state(): Promise<Readonly<Record<string, unknown>>> {
         const { backends, config, keys, roles } = this.#options;
+        const { held } = backends.database;
         const report = await this.#options.health.report();
         return {
             version: VERSION,
@@ -90,7 +94,7 @@ export class Control implements ProcessControl {
             uptime: Math.floor(process.uptime()),
             role: roles.isWriter() ? 'writer' : 'reader',
             draining: roles.isDraining(),
-            images: backends.database.size,
+            ...(held === undefined ? {} : { images: held.size }),
             inFlight: this.#options.inFlight(),
             uploads: [...backends.images.storages.values()].flatMap((storage) => storage.uploadsInProgress()),
             dependencies: report.checks,

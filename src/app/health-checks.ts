@@ -1,3 +1,4 @@
+import type { AccountDirectory } from '../accounts/accounts.js';
 import type { KeyStore } from '../auth/auth.js';
 import type { Database } from '../database/database.js';
 import type { BaseLock } from '../lock/base-lock.js';
@@ -8,8 +9,10 @@ import type { Storage } from '../storage/storage.js';
 export interface HealthSubjects {
     readonly database: Database;
     readonly storages: Iterable<Storage>;
-    /** Files in `manifests/` that could not be taken as records. */
-    readonly skippedRecords: () => number;
+    /** Files in `manifests/` that could not be taken as records; absent: there are no such files. */
+    readonly skippedRecords: (() => number) | undefined;
+    /** Absent: accounts are not looked up. */
+    readonly accounts: AccountDirectory | undefined;
     readonly keys: KeyStore | undefined;
     readonly lock: BaseLock;
 }
@@ -40,6 +43,17 @@ function recordsCheck(skippedRecords: () => number): HealthCheck {
     };
 }
 
+function accountsCheck(accounts: AccountDirectory): HealthCheck {
+    return {
+        name: 'ufds',
+        impact: 'degraded',
+        run: async () => {
+            await accounts.ping();
+            return {};
+        },
+    };
+}
+
 function keysCheck(keys: KeyStore): HealthCheck {
     return {
         name: 'authkeys',
@@ -66,7 +80,7 @@ function lockCheck(lock: BaseLock): HealthCheck {
 
 /** Whether a check of {@link healthChecks} is about something the server depends on, not about itself. */
 export function isDependency(check: string): boolean {
-    return check === 'database' || check.startsWith('stor.');
+    return check === 'database' || check === 'ufds' || check.startsWith('stor.');
 }
 
 /** The checks of `/health` (operations 1.6). */
@@ -82,7 +96,8 @@ export function healthChecks(subjects: HealthSubjects): readonly HealthCheck[] {
             },
         },
         ...storages.map((storage) => storageCheck(storage, storages.length === 1)),
-        recordsCheck(subjects.skippedRecords),
+        ...(subjects.skippedRecords === undefined ? [] : [recordsCheck(subjects.skippedRecords)]),
+        ...(subjects.accounts === undefined ? [] : [accountsCheck(subjects.accounts)]),
         ...(subjects.keys === undefined ? [] : [keysCheck(subjects.keys)]),
         lockCheck(subjects.lock),
     ];

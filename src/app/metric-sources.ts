@@ -1,5 +1,5 @@
 import { Tally } from '../base/tally.js';
-import type { LocalDatabase } from '../database/local/local-database.js';
+import type { StoredImage } from '../database/database.js';
 import type { CollectedMetric } from '../http/metrics.js';
 import type { HttpServer } from '../http/server.js';
 import type { HealthMonitor } from '../maintenance/health.js';
@@ -8,7 +8,8 @@ import { isDependency } from './health-checks.js';
 
 /** What the metrics look at when somebody reads them. */
 export interface MetricSubjects {
-    readonly database: LocalDatabase;
+    /** Every record, or none while the database cannot be read. */
+    readonly images: () => Promise<Iterable<StoredImage>>;
     readonly health: HealthMonitor;
     readonly storageCounts: StorageCounts;
     /** What was asked of the rendered documents kept in memory. */
@@ -28,22 +29,22 @@ function ofTally<Name extends string>(
     name: string,
     help: string,
     labels: readonly Name[],
-    tally: () => Tally<Name> | undefined,
+    tally: () => Tally<Name> | undefined | Promise<Tally<Name>>,
 ): CollectedMetric {
-    return { type, name, help, labels, collect: (set) => tally()?.forEach(set) };
+    return { type, name, help, labels, collect: async (set) => (await tally())?.forEach(set) };
 }
 
-function imagesByState(database: LocalDatabase): Tally<'state' | 'type'> {
+function imagesByState(images: Iterable<StoredImage>): Tally<'state' | 'type'> {
     const tally = new Tally<'state' | 'type'>();
-    for (const { raw } of database.snapshot()) {
+    for (const { raw } of images) {
         tally.add({ state: raw.state, type: raw.type });
     }
     return tally;
 }
 
-function bytesByStorage(database: LocalDatabase): Tally<'stor'> {
+function bytesByStorage(images: Iterable<StoredImage>): Tally<'stor'> {
     const tally = new Tally<'stor'>();
-    for (const { raw } of database.snapshot()) {
+    for (const { raw } of images) {
         raw.files?.forEach((file) => tally.add({ stor: file.stor ?? 'local' }, file.size));
     }
     return tally;
@@ -55,11 +56,11 @@ const ROUTES_OUT: ReadonlySet<string | null> = new Set(['getimagefile', 'getimag
 /** What is counted at the moment of looking. */
 function stateMetrics(subjects: MetricSubjects): readonly CollectedMetric[] {
     return [
-        ofTally('gauge', 'imgapi_images', 'images by state and type', ['state', 'type'], () =>
-            imagesByState(subjects.database),
+        ofTally('gauge', 'imgapi_images', 'images by state and type', ['state', 'type'], async () =>
+            imagesByState(await subjects.images()),
         ),
-        ofTally('gauge', 'imgapi_image_bytes', 'bytes of image files by storage', ['stor'], () =>
-            bytesByStorage(subjects.database),
+        ofTally('gauge', 'imgapi_image_bytes', 'bytes of image files by storage', ['stor'], async () =>
+            bytesByStorage(await subjects.images()),
         ),
         {
             type: 'gauge',

@@ -5,8 +5,8 @@ import { loadConfig } from '../base/config.js';
 import type { ConfigOverrides } from '../base/config-computed.js';
 import { diffConfig } from '../base/config-diff.js';
 import type { Config } from '../base/config-types.js';
-import type { LocalDatabase } from '../database/local/local-database.js';
 import type { LiveConfig } from './live-config.js';
+import type { ServedDatabase } from './served-database.js';
 import { requireSupported } from './supported.js';
 
 /** What a reload works on. */
@@ -15,7 +15,7 @@ export interface ReloadOptions {
     readonly overrides: ConfigOverrides;
     readonly config: LiveConfig;
     readonly keys: KeyFiles | undefined;
-    readonly database: LocalDatabase;
+    readonly database: ServedDatabase;
     readonly log: Logger;
     setLevel(level: string | number): void;
 }

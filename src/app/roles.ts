@@ -9,7 +9,7 @@ export interface RoleActions {
     load(): Promise<void>;
     /** Brings the database up to date and lets it write; rejects when it cannot. */
     becomeWriter(): Promise<void>;
-    /** Settles what a crash has left half done, before anything else is written. */
+    /** Settles what a crash has left half done, before anything else is written; not called where every process writes. */
     settle(): Promise<void>;
     /** Starts the background tasks only the holder of the lock runs. */
     startTasks(): void;
@@ -19,20 +19,31 @@ export interface RoleActions {
     fail(error: Error): void;
 }
 
+/** What the roles are decided with. */
+export interface RolesOptions {
+    readonly lock: BaseLock;
+    readonly actions: RoleActions;
+    /** Whether processes without the lock write as well: with a database that all of them share. */
+    readonly writers: 'all' | 'holder';
+    readonly log: Logger;
+}
+
 /** Decides which process of a base directory writes and runs background tasks (operations 4.7). */
 export class Roles implements ProcessRole {
     readonly #lock: BaseLock;
     readonly #actions: RoleActions;
+    readonly #everyProcessWrites: boolean;
     readonly #log: Logger;
     #writing = false;
     #draining = false;
     /** The lock is given up, or about to be: this process never writes again. */
     #retired = false;
 
-    constructor(lock: BaseLock, actions: RoleActions, log: Logger) {
-        this.#lock = lock;
-        this.#actions = actions;
-        this.#log = log;
+    constructor(options: RolesOptions) {
+        this.#lock = options.lock;
+        this.#actions = options.actions;
+        this.#everyProcessWrites = options.writers === 'all';
+        this.#log = options.log;
     }
 
     /** Takes the lock and loads, or becomes a reader that takes over when the holder ends. */
@@ -49,14 +60,23 @@ export class Roles implements ProcessRole {
             return;
         }
         await this.#actions.load();
+        this.#writing = this.#everyProcessWrites && !this.#retired;
         if (taken === 'refused') {
-            this.#log.info('another process holds the lock: this one is a reader');
+            this.#log.info(
+                this.#everyProcessWrites
+                    ? 'another process holds the lock: it runs the background tasks'
+                    : 'another process holds the lock: this one is a reader',
+            );
         }
         this.#lock.waitForTakeover(async () => {
             try {
                 await this.#actions.becomeWriter();
                 await this.#startWriting();
-                this.#log.info('lock taken over: this process is the writer now');
+                this.#log.info(
+                    this.#everyProcessWrites
+                        ? 'lock taken over: this process runs the background tasks now'
+                        : 'lock taken over: this process is the writer now',
+                );
             } catch (error) {
                 this.#actions.fail(error instanceof Error ? error : new Error(String(error)));
             }
@@ -77,7 +97,9 @@ export class Roles implements ProcessRole {
     }
 
     async #startWriting(): Promise<void> {
-        await this.#actions.settle();
+        if (!this.#everyProcessWrites) {
+            await this.#actions.settle();
+        }
         if (!this.#retired) {
             this.#writing = true;
             this.#actions.startTasks();

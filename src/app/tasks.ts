@@ -1,6 +1,7 @@
 import type Logger from 'bunyan';
 import type { Clock } from '../base/clock.js';
 import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
+import { recoverUploads } from '../images/recover-uploads.js';
 import { purgePlaceholders } from '../maintenance/purge.js';
 import { findRecord } from '../maintenance/record-exists.js';
 import { sweep } from '../maintenance/sweep.js';
@@ -59,6 +60,17 @@ export class ServerTasks {
                 everyMs: 5 * MINUTE,
                 run: (signal) => journal.pass(signal),
             },
+            // Where all processes write, none waits for this before it serves.
+            ...(backends.database.writers === 'all'
+                ? [
+                      {
+                          name: 'interrupted uploads',
+                          firstAfterMs: SECOND,
+                          everyMs: 5 * MINUTE,
+                          run: () => recoverUploads(backends.images, log),
+                      },
+                  ]
+                : []),
             {
                 name: 'sweep',
                 firstAfterMs: SECOND,
@@ -98,7 +110,7 @@ export class ServerTasks {
         const removed = await backends.archive.removeOld({
             now: clock.now(),
             retentionDays,
-            mayExist: async (uuid) => (await findRecord(backends.database, uuid)) !== 'absent',
+            mayExist: async (uuid) => (await findRecord(backends.images.database, uuid)) !== 'absent',
             signal,
         });
         log.info({ removed }, 'archive retention');

@@ -1,0 +1,65 @@
+import type Logger from 'bunyan';
+import type { Clock } from '../base/clock.js';
+import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
+import type { Database, StoredImage } from '../database/database.js';
+import { LocalDatabase } from '../database/local/local-database.js';
+import { LocalSharingStore } from '../database/local/local-sharing.js';
+import type { SharingStore } from '../database/sharing.js';
+
+/** Records as the local database holds them in memory. */
+export interface HeldRecords {
+    readonly size: number;
+    /** Files in `manifests/` that could not be taken as records. */
+    readonly skipped: readonly unknown[];
+    snapshot(): Iterable<StoredImage>;
+}
+
+/** A database with what a server does with it beside reading and writing images. */
+export interface ServedDatabase {
+    readonly database: Database;
+    readonly sharing: SharingStore;
+    /** Whether every process of a base directory writes, or only the holder of the lock (operations 4.7). */
+    readonly writers: 'all' | 'holder';
+    /** Prepares for being the holder of the lock. */
+    becomeWriter(): Promise<void>;
+    /** Judges records by the rules now in force, after a change of the configuration. */
+    revalidate(): Promise<void>;
+    /** Resolves when no write is under way any more; none follows. Absent: writers need no order. */
+    endWriting?(): Promise<void>;
+    /** Ends everything; no call follows. */
+    close(): Promise<void>;
+    /** Every record, for counts. @throws 503 */
+    all(): Promise<Iterable<StoredImage>>;
+    /** What is in memory; absent: nothing is. */
+    readonly held?: HeldRecords;
+}
+
+/** What a database is made from. */
+export interface ServedDatabaseOptions {
+    readonly directories: BaseDirectories;
+    readonly config: ConfigSource;
+    readonly log: Logger;
+    readonly clock: Clock;
+}
+
+/** The database in files of this machine. */
+function serveLocalDatabase(options: ServedDatabaseOptions): ServedDatabase {
+    const { directories, config, clock } = options;
+    const database = new LocalDatabase({ directories, config, log: options.log });
+    return {
+        database,
+        sharing: new LocalSharingStore({ directories, clock }),
+        writers: 'holder',
+        becomeWriter: () => database.becomeWriter(),
+        revalidate: () => database.revalidate(),
+        endWriting: () => database.close(),
+        close: () => database.close(),
+        all: () => Promise.resolve(database.snapshot()),
+        held: database,
+    };
+}
+
+/** Makes the database that the configuration names; nothing is opened or connected yet. */
+export async function serveDatabase(options: ServedDatabaseOptions): Promise<ServedDatabase> {
+    return Promise.resolve(serveLocalDatabase(options));
+}
