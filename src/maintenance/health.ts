@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.js';
 import { recent } from '../base/recent.js';
+import { within } from '../base/within.js';
 
 /** How bad it is when a check fails: `down` when reads need it, else `degraded` (operations 1.6). */
 export type HealthImpact = 'down' | 'degraded';
@@ -71,19 +72,6 @@ export function judgeFree(
     }
 }
 
-async function withLimit<T>(work: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise<never>((_resolve, reject) => {
-        timer = setTimeout(() => reject(new Error(`no answer within ${CHECK_LIMIT_MS} ms`)), CHECK_LIMIT_MS);
-        timer.unref();
-    });
-    try {
-        return await Promise.race([work, limit]);
-    } finally {
-        clearTimeout(timer);
-    }
-}
-
 interface Judged {
     readonly result: CheckResult;
     readonly impact: HealthImpact | undefined;
@@ -119,7 +107,7 @@ export class HealthMonitor {
     async #judge(check: HealthCheck): Promise<Judged> {
         const started = this.#clock.now();
         try {
-            const facts = await withLimit(this.#ask(check));
+            const facts = await within(CHECK_LIMIT_MS, this.#ask(check));
             return { result: this.#note(check.name, started, true, facts), impact: undefined };
         } catch (error) {
             const problem = error instanceof HealthProblem ? error : undefined;
