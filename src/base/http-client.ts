@@ -1,0 +1,242 @@
+import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Dispatcher } from 'undici';
+import type { ConfigSource } from './config-types.js';
+import { readJson, readProblem } from './http-body.js';
+import { Connections } from './http-connections.js';
+import { isLost, isUnsent, OutgoingError, toOutgoingError } from './http-errors.js';
+import { PEERS, type PeerKind } from './http-peers.js';
+import { discard, redirectTarget } from './http-redirects.js';
+import { authorizationOf, loggableUrl, parseHttpUrl } from './http-urls.js';
+
+/** How long to wait for what, milliseconds (README table D). */
+export interface OutgoingTimeouts {
+    /** For a connection. */
+    readonly connectMs: number;
+    /** For the headers of the answer, once the request is sent. */
+    readonly headersMs: number;
+    /** For more of the body, while we are ready to take it. */
+    readonly stallMs: number;
+    /** For `json` as a whole, and for `open` up to the headers: retries, redirects and queueing included. */
+    readonly totalMs: number;
+}
+
+/** A request to another server. */
+export interface OutgoingRequest {
+    /** http or https; user info becomes Basic authorization. */
+    readonly url: string;
+    readonly peer: PeerKind;
+    /** Added to the query string of the URL. */
+    readonly query?: Readonly<Record<string, string>>;
+    readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
+    readonly headers?: Readonly<Record<string, string>>;
+    /** Sent as JSON. */
+    readonly body?: unknown;
+    /** Id of the request that is being served; absent: none is sent. */
+    readonly requestId?: string;
+    /** Ends the request, and the body of an answer that is still being read. */
+    readonly signal: AbortSignal;
+    readonly timeouts?: Partial<OutgoingTimeouts>;
+}
+
+/** As {@link OutgoingRequest}, for an answer that is read as a whole. */
+export interface JsonRequest extends OutgoingRequest {
+    /** Largest body, bytes; default 8 MiB. */
+    readonly maxBytes?: number;
+}
+
+/** Headers of an answer, names in lower case. */
+export type AnswerHeaders = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** A 2xx answer that has been read. */
+export interface JsonAnswer {
+    readonly status: number;
+    readonly headers: AnswerHeaders;
+    /** The parsed body. Nothing is known of its form. */
+    readonly body: unknown;
+}
+
+/** A 2xx answer whose body is still to be read: to its end, or it must be destroyed. */
+export interface OpenAnswer {
+    readonly status: number;
+    readonly headers: AnswerHeaders;
+    readonly body: Readable;
+    /** Where the answer came from, redirects followed; without user info. */
+    readonly url: string;
+    /** Names an error of the body as requests name theirs. */
+    failure(error: unknown): OutgoingError;
+}
+
+/** What an {@link HttpClient} is made from. */
+export interface HttpClientOptions {
+    /** Gives `maxSockets`, `serverName`, `httpProxy`, `allowInsecure`, `dockerRegistryInsecure`; all may change. */
+    readonly config: ConfigSource;
+    /** Waits before a connection is tried again, milliseconds; default 500 and 1000. */
+    readonly retryDelaysMs?: readonly number[];
+    readonly timeouts?: Partial<OutgoingTimeouts>;
+    /** Default: the environment variable `NO_PROXY` or `no_proxy`. */
+    readonly noProxy?: string;
+}
+
+const DEFAULT_TIMEOUTS: OutgoingTimeouts = {
+    connectMs: 10_000,
+    headersMs: 30_000,
+    stallMs: 60_000,
+    totalMs: 120_000,
+};
+const RETRY_DELAYS_MS = [500, 1000];
+const MAX_JSON_BYTES = 8 * 1024 * 1024;
+const MAX_REDIRECTS = 5;
+
+/** One request on its way: redirects change the URL and perhaps the headers. */
+interface Hop {
+    readonly url: URL;
+    readonly headers: Readonly<Record<string, string>>;
+}
+
+function firstHop(request: OutgoingRequest, userAgent: string): Hop {
+    const url = parseHttpUrl(request.url);
+    if (url === undefined) {
+        throw new OutgoingError('malformed', 'no http or https URL');
+    }
+    for (const [name, value] of Object.entries(request.query ?? {})) {
+        url.searchParams.append(name, value);
+    }
+    const { requestId } = request;
+    const idHeaders = requestId === undefined ? [] : PEERS[request.peer].requestIdHeaders;
+    return {
+        url,
+        headers: {
+            'user-agent': userAgent,
+            ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
+            ...Object.fromEntries(idHeaders.map((name) => [name, requestId ?? ''])),
+            ...authorizationOf(url, 'authorization'),
+            ...request.headers,
+        },
+    };
+}
+
+function withoutAuthorization(headers: Hop['headers']): Hop['headers'] {
+    return Object.fromEntries(
+        Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'),
+    );
+}
+
+/**
+ * Requests to other servers (jobs-and-imports 0.5), one client for the whole process: everything it
+ * waits for has an end, its connections are bounded and kept for the next request, and whatever goes
+ * wrong is an {@link OutgoingError}.
+ *
+ * A connection that cannot be made is tried twice more; so is one that is lost before the answer to
+ * a GET or HEAD, as kept connections can be. GET and HEAD follow up to five redirects.
+ */
+export class HttpClient {
+    readonly #config: ConfigSource;
+    readonly #connections: Connections;
+    readonly #retryDelaysMs: readonly number[];
+    readonly #timeouts: OutgoingTimeouts;
+
+    constructor(options: HttpClientOptions) {
+        const { config } = options;
+        const noProxy = options.noProxy ?? process.env['NO_PROXY'] ?? process.env['no_proxy'] ?? '';
+        this.#config = config;
+        this.#connections = new Connections({ config, noProxy });
+        this.#retryDelaysMs = options.retryDelaysMs ?? RETRY_DELAYS_MS;
+        this.#timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
+    }
+
+    /** Asks for JSON and reads it. @throws OutgoingError */
+    async json(request: JsonRequest): Promise<JsonAnswer> {
+        return this.#inTime(request, async (signal) => {
+            const accepting = { ...request, headers: { accept: 'application/json', ...request.headers } };
+            const { status, headers, body, url } = await this.#ask(accepting, signal);
+            const parsed = await readJson(body, request.maxBytes ?? MAX_JSON_BYTES, url);
+            return { status, headers, body: parsed };
+        });
+    }
+
+    /** Asks for something whose body the caller reads. @throws OutgoingError */
+    async open(request: OutgoingRequest): Promise<OpenAnswer> {
+        return this.#inTime(request, (signal) => this.#ask(request, signal));
+    }
+
+    /** Cuts all connections: requests under way fail, later ones too. */
+    async close(): Promise<void> {
+        await this.#connections.close();
+    }
+
+    /** Runs a request within its total time, and names its failures. */
+    async #inTime<T>(request: OutgoingRequest, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+        const { totalMs } = { ...this.#timeouts, ...request.timeouts };
+        const deadline = new AbortController();
+        const timer = setTimeout(() => deadline.abort(), totalMs);
+        try {
+            request.signal.throwIfAborted();
+            return await run(AbortSignal.any([request.signal, deadline.signal]));
+        } catch (error) {
+            if (request.signal.aborted) {
+                throw new OutgoingError('aborted', 'the request was given up', { cause: error });
+            }
+            if (deadline.signal.aborted) {
+                throw new OutgoingError('timeout', `no complete answer in ${totalMs} ms`, { cause: error });
+            }
+            throw toOutgoingError(error, 'outgoing request');
+        } finally {
+            clearTimeout(timer);
+        }
+    }
+
+    /** Sends a request and follows redirects to a 2xx answer. */
+    async #ask(request: OutgoingRequest, signal: AbortSignal): Promise<OpenAnswer> {
+        const isRead = request.method === undefined || request.method === 'GET' || request.method === 'HEAD';
+        let hop = firstHop(request, this.#config.current.serverName);
+        for (let redirects = 0; ; redirects += 1) {
+            const { statusCode: status, headers, body } = await this.#send(request, hop, signal);
+            const what = `${request.method ?? 'GET'} ${loggableUrl(hop.url)}`;
+            const next = isRead ? redirectTarget(status, headers, hop.url) : undefined;
+            if (next === undefined) {
+                if (status < 200 || status > 299) {
+                    const problem = await readProblem(body);
+                    throw new OutgoingError('status', `${what}: status ${status}`, { status, body: problem });
+                }
+                const failure = (error: unknown): OutgoingError => toOutgoingError(error, what);
+                return { status, headers, body, url: loggableUrl(hop.url), failure };
+            }
+            discard(body);
+            if (redirects >= MAX_REDIRECTS) {
+                throw new OutgoingError('malformed', `${what}: more than ${MAX_REDIRECTS} redirects`);
+            }
+            const isElsewhere = next.origin !== hop.url.origin;
+            hop = { url: next, headers: isElsewhere ? withoutAuthorization(hop.headers) : hop.headers };
+        }
+    }
+
+    /** Sends a request to one URL, again while it cannot be sent. */
+    async #send(request: OutgoingRequest, hop: Hop, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+        const method = request.method ?? 'GET';
+        const { connectMs, headersMs, stallMs } = { ...this.#timeouts, ...request.timeouts };
+        for (let tries = 0; ; tries += 1) {
+            try {
+                const way = this.#connections.to(hop.url, request.peer, connectMs);
+                return await way.dispatcher.request({
+                    origin: hop.url.origin,
+                    path: way.target,
+                    method,
+                    headers: { ...hop.headers, ...way.headers },
+                    headersTimeout: headersMs,
+                    bodyTimeout: stallMs,
+                    signal,
+                    ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+                });
+            } catch (error) {
+                const pause = this.#retryDelaysMs[tries];
+                const mayRepeat =
+                    isUnsent(error) || (isLost(error) && (method === 'GET' || method === 'HEAD'));
+                if (pause === undefined || !mayRepeat || signal.aborted) {
+                    throw toOutgoingError(error, `${method} ${loggableUrl(hop.url)}`);
+                }
+                await delay(pause, undefined, { signal });
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+import { Pool, ProxyAgent, type Dispatcher } from 'undici';
+import type { ConfigSource } from './config-types.js';
+import { OutgoingError } from './http-errors.js';
+import { bypassesProxy } from './http-no-proxy.js';
+import { PEERS, type PeerKind } from './http-peers.js';
+import { authorizationOf, parseHttpUrl } from './http-urls.js';
+
+/** Hosts whose connections are kept; those used longest ago go first. */
+const MAX_POOLS = 100;
+
+/** How to send one request. */
+export interface Connection {
+    readonly dispatcher: Dispatcher;
+    /** Request target: a path, or a whole URL for a proxy that is to fetch it. */
+    readonly target: string;
+    /** Headers the way needs. */
+    readonly headers: Readonly<Record<string, string>>;
+}
+
+interface PoolFacts {
+    readonly origin: string;
+    readonly proxy: URL | undefined;
+    readonly insecure: boolean;
+    readonly maxSockets: number;
+    readonly connectMs: number;
+}
+
+/** What {@link Connections} are made from. */
+export interface ConnectionsOptions {
+    readonly config: ConfigSource;
+    /** As in the environment variable `NO_PROXY`. */
+    readonly noProxy: string;
+}
+
+function proxyUrl(configured: unknown): URL | undefined {
+    if (configured === undefined || configured === null || configured === '') {
+        return undefined;
+    }
+    const url = typeof configured === 'string' ? parseHttpUrl(configured) : undefined;
+    if (url === undefined) {
+        throw new OutgoingError('connect', 'the configured httpProxy is no http or https URL');
+    }
+    return url;
+}
+
+function createDispatcher(facts: PoolFacts): Dispatcher {
+    const { origin, proxy, insecure, maxSockets: connections, connectMs: timeout } = facts;
+    const tls = { timeout, ...(insecure ? { rejectUnauthorized: false } : {}) };
+    if (proxy === undefined) {
+        return new Pool(origin, { connections, connect: tls });
+    }
+    if (origin.startsWith('http:')) {
+        // Proxies commonly tunnel to the HTTPS port only, so plain requests are theirs to make.
+        return new Pool(proxy.origin, { connections, connect: { timeout } });
+    }
+    return new ProxyAgent({
+        uri: proxy.href,
+        connections,
+        requestTls: tls,
+        proxyTls: { timeout },
+        clientFactory: (url, options: object) =>
+            new Pool(url, { ...options, headersTimeout: timeout, bodyTimeout: 0 }),
+    });
+}
+
+/**
+ * Connections to other servers, kept open between requests: for each host at most `maxSockets`, by
+ * the way the configuration in force asks for. A changed configuration takes effect with the next
+ * request; what is under way ends as it began.
+ */
+export class Connections {
+    readonly #config: ConfigSource;
+    readonly #noProxy: string;
+    /** Least recently used first. */
+    readonly #pools = new Map<string, Dispatcher>();
+    /** Pools that only finish what they have begun. */
+    readonly #retired = new Set<Dispatcher>();
+    #isClosed = false;
+
+    constructor(options: ConnectionsOptions) {
+        this.#config = options.config;
+        this.#noProxy = options.noProxy;
+    }
+
+    /**
+     * The way to a server; to be used before anything else is waited for.
+     *
+     * @throws OutgoingError when the configured proxy is unusable, or after {@link close}
+     */
+    to(url: URL, peer: PeerKind, connectMs: number): Connection {
+        const config = this.#config.current;
+        const { proxied, isInsecure } = PEERS[peer];
+        const proxy = proxied && !bypassesProxy(url, this.#noProxy) ? proxyUrl(config.httpProxy) : undefined;
+        const dispatcher = this.#pool({
+            origin: url.origin,
+            proxy,
+            insecure: isInsecure(config),
+            maxSockets: Math.max(1, Math.floor(config.maxSockets)),
+            connectMs,
+        });
+        const path = `${url.pathname}${url.search}`;
+        if (proxy === undefined || url.protocol === 'https:') {
+            return { dispatcher, target: path, headers: {} };
+        }
+        const headers = { host: url.host, ...authorizationOf(proxy, 'proxy-authorization') };
+        return { dispatcher, target: `${url.origin}${path}`, headers };
+    }
+
+    /** Cuts all connections; requests under way fail. */
+    async close(): Promise<void> {
+        this.#isClosed = true;
+        const all = [...this.#pools.values(), ...this.#retired];
+        this.#pools.clear();
+        await Promise.all(all.map((pool) => pool.destroy()));
+    }
+
+    #pool(facts: PoolFacts): Dispatcher {
+        if (this.#isClosed) {
+            throw new OutgoingError('aborted', 'the HTTP client is closed');
+        }
+        const key = JSON.stringify({ ...facts, proxy: facts.proxy?.href });
+        const pool = this.#pools.get(key) ?? createDispatcher(facts);
+        this.#pools.delete(key);
+        this.#pools.set(key, pool);
+        if (this.#pools.size > MAX_POOLS) {
+            this.#retireOldest();
+        }
+        return pool;
+    }
+
+    #retireOldest(): void {
+        const [oldest] = this.#pools;
+        if (oldest === undefined) {
+            return;
+        }
+        const [key, pool] = oldest;
+        this.#pools.delete(key);
+        this.#retired.add(pool);
+        const forget = (): boolean => this.#retired.delete(pool);
+        pool.close().then(forget, forget);
+    }
+}

@@ -1,0 +1,84 @@
+/** How an outgoing request failed, see {@link OutgoingError}. */
+export type OutgoingErrorKind = 'connect' | 'timeout' | 'status' | 'malformed' | 'too-large' | 'aborted';
+
+/** What an {@link OutgoingError} may carry beside its message. */
+export interface OutgoingErrorFacts {
+    readonly status?: number;
+    readonly body?: unknown;
+    readonly cause?: unknown;
+}
+
+/**
+ * A request to another server failed; callers turn it into what they answer:
+ * - `connect`: there is no connection, or it was lost;
+ * - `timeout`: the server was too slow;
+ * - `status`: it answered with something else than 2xx, see `status` and `body`;
+ * - `malformed`: what it answered is no HTTP, no JSON or an endless redirect, or the URL is none;
+ * - `too-large`: the body is over the limit;
+ * - `aborted`: the caller's signal ended it, or the client is closed.
+ */
+export class OutgoingError extends Error {
+    readonly kind: OutgoingErrorKind;
+    /** Status of the answer; only of kind `status`. */
+    readonly status: number | undefined;
+    /** Body of the answer, if it was JSON of a modest size; only of kind `status`. */
+    readonly body: unknown;
+
+    /** @param message for the log: it must hold neither user info nor a query string */
+    constructor(kind: OutgoingErrorKind, message: string, facts: OutgoingErrorFacts = {}) {
+        super(message, { cause: facts.cause });
+        this.name = 'OutgoingError';
+        this.kind = kind;
+        this.status = facts.status;
+        this.body = facts.body;
+    }
+}
+
+function textOf(error: unknown, key: 'code' | 'syscall'): string {
+    const value: unknown = error instanceof Error ? (error as unknown as Record<string, unknown>)[key] : '';
+    return typeof value === 'string' ? value : '';
+}
+
+/** Every address of a host was tried and failed: what the last try says counts. */
+function lastOf(error: unknown): unknown {
+    return error instanceof AggregateError ? error.errors.at(-1) : error;
+}
+
+/** Whether nothing was sent for want of a connection, so that any request may be sent again. */
+export function isUnsent(error: unknown): boolean {
+    const last = lastOf(error);
+    return (
+        textOf(last, 'code') === 'UND_ERR_CONNECT_TIMEOUT' ||
+        ['connect', 'getaddrinfo'].includes(textOf(last, 'syscall'))
+    );
+}
+
+/** Whether an open connection went away under the request, as one does that the server has closed for idleness. */
+export function isLost(error: unknown): boolean {
+    return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(textOf(error, 'code'));
+}
+
+function kindOf(error: unknown): OutgoingErrorKind {
+    const code = textOf(lastOf(error), 'code');
+    if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
+        return 'timeout';
+    }
+    if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED') {
+        return 'aborted';
+    }
+    const isBadHttp =
+        code.startsWith('HPE_') ||
+        code === 'UND_ERR_HEADERS_OVERFLOW' ||
+        code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
+    return isBadHttp ? 'malformed' : 'connect';
+}
+
+/** Names what went wrong below HTTP; an {@link OutgoingError} passes unchanged. */
+export function toOutgoingError(error: unknown, what: string): OutgoingError {
+    if (error instanceof OutgoingError) {
+        return error;
+    }
+    const last = lastOf(error);
+    const reason = last instanceof Error ? last.message : String(last);
+    return new OutgoingError(kindOf(error), `${what}: ${reason}`, { cause: error });
+}

@@ -1,0 +1,97 @@
+import type Logger from 'bunyan';
+import { serviceUnavailable } from '../../base/errors.js';
+import type { HttpClient, JsonAnswer } from '../../base/http-client.js';
+import { OutgoingError } from '../../base/http-errors.js';
+import type { Instance, InstanceDirectory, InstanceQuery } from '../instances.js';
+import { instancesOf, totalOf } from './answers.js';
+
+const FIELDS = 'uuid,alias,owner_uuid,state,brand,server_uuid';
+/** Instances of one page; VMAPI gives no more. */
+const PAGE_SIZE = 1000;
+/** Pages that are counted when VMAPI does not tell the total. */
+const MAX_PAGES = 100;
+/** For one page, milliseconds. */
+const ANSWER_LIMIT_MS = 30_000;
+const RETRY_AFTER_SECONDS = 5;
+
+/** What a {@link VmapiDirectory} is made from. */
+export interface VmapiOptions {
+    readonly http: HttpClient;
+    /** `vmapi.url`. */
+    readonly url: string;
+    readonly log: Logger;
+}
+
+interface Found {
+    readonly count: number;
+    readonly instances: readonly Instance[];
+}
+
+/** The instances of a datacenter as VMAPI knows them (jobs-and-imports 8.7, 10). */
+export class VmapiDirectory implements InstanceDirectory {
+    readonly #http: HttpClient;
+    readonly #url: string;
+    readonly #log: Logger;
+
+    constructor(options: VmapiOptions) {
+        this.#http = options.http;
+        this.#url = options.url.replace(/\/+$/, '');
+        this.#log = options.log;
+    }
+
+    async activeInstancesOf(query: InstanceQuery): Promise<Found> {
+        try {
+            return await this.#gather(query);
+        } catch (error) {
+            query.signal.throwIfAborted();
+            if (error instanceof OutgoingError) {
+                this.#log.warn({ err: error, req_id: query.requestId }, 'VMAPI failed');
+                throw serviceUnavailable('VMAPI is unavailable', RETRY_AFTER_SECONDS, error);
+            }
+            throw error;
+        }
+    }
+
+    /** Reads pages until the instances wanted and their number are known. */
+    async #gather(query: InstanceQuery): Promise<Found> {
+        // Instances come and go between two pages, so one may be on both.
+        const found = new Map<string, Instance>();
+        let offset = 0;
+        for (let pages = 1; ; pages += 1) {
+            const answer = await this.#page(query, offset);
+            const instances = instancesOf(answer.body);
+            instances.forEach((instance) => found.set(instance.uuid, instance));
+            offset += instances.length;
+            const total = totalOf(answer.headers);
+            const isLast =
+                total === undefined
+                    ? instances.length < PAGE_SIZE
+                    : instances.length === 0 || offset >= Math.min(total, query.limit);
+            if (isLast || pages >= MAX_PAGES) {
+                return {
+                    count: Math.max(total ?? 0, found.size),
+                    instances: [...found.values()].slice(0, query.limit),
+                };
+            }
+        }
+    }
+
+    #page(query: InstanceQuery, offset: number): Promise<JsonAnswer> {
+        const { imageUuid, owner, requestId, signal } = query;
+        return this.#http.json({
+            url: `${this.#url}/vms`,
+            peer: 'service',
+            query: {
+                image_uuid: imageUuid,
+                state: 'active',
+                ...(owner === undefined ? {} : { owner_uuid: owner }),
+                fields: FIELDS,
+                limit: String(PAGE_SIZE),
+                offset: String(offset),
+            },
+            requestId,
+            signal,
+            timeouts: { totalMs: ANSWER_LIMIT_MS },
+        });
+    }
+}
