@@ -110,15 +110,22 @@ export function rawRecord(fixture: Fixture): Record<string, unknown> {
     };
 }
 
-/** Puts images into a base directory before a server is started on it. */
-export function writeFixtures(baseDir: string, fixtures: readonly Fixture[]): void {
-    const manifests = join(baseDir, 'manifests');
-    mkdirSync(manifests, { recursive: true });
+/** Puts the bytes of images into a base directory. */
+export function writeFixtureBytes(baseDir: string, fixtures: readonly Fixture[]): void {
     for (const fixture of fixtures) {
         const directory = imageDirectory(baseDir, fixture.uuid);
         mkdirSync(directory, { recursive: true });
         if (fixture.file !== undefined) writeFileSync(join(directory, 'file0'), fixture.file);
         if (fixture.icon !== undefined) writeFileSync(join(directory, 'icon'), fixture.icon);
+    }
+}
+
+/** Puts images into a base directory before a server with the local database is started on it. */
+export function writeFixtures(baseDir: string, fixtures: readonly Fixture[]): void {
+    const manifests = join(baseDir, 'manifests');
+    mkdirSync(manifests, { recursive: true });
+    writeFixtureBytes(baseDir, fixtures);
+    for (const fixture of fixtures) {
         writeFileSync(join(manifests, `${fixture.uuid}.raw`), JSON.stringify(rawRecord(fixture), null, 2));
     }
 }

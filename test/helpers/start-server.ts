@@ -18,11 +18,10 @@ export interface StartedServer {
 const LEVEL_FATAL = 60;
 
 /** Stops a server; throws, which fails the test, unless it still ran, drained and ended cleanly. */
-async function expectCleanEnd(server: ServerProcess, baseDir: string): Promise<void> {
+export async function expectCleanEnd(server: ServerProcess): Promise<void> {
     const ran = server.alive;
     const exit = await server.stop();
     const fatal = server.log.filter((record) => record.level >= LEVEL_FATAL);
-    rmSync(baseDir, { recursive: true, force: true });
     if (!ran || exit.code !== 0 || fatal.length > 0) {
         const facts = JSON.stringify({ ran, ...exit, fatal });
         throw new Error(`the server did not end cleanly: ${facts}\n${server.tail()}`);
@@ -46,7 +45,9 @@ export async function startServer(
         baseDir,
         config: { authKeys: { operator: [key.publicLine] }, ...config },
     });
-    t.teardown(() => expectCleanEnd(server, baseDir));
+    t.teardown(async () => {
+        await expectCleanEnd(server).finally(() => rmSync(baseDir, { recursive: true, force: true }));
+    });
     return {
         server,
         key,
