@@ -42,4 +42,9 @@ export interface Query {
     /** Most records to return; absent: all. */
     readonly limit?: number;
     readonly signal?: AbortSignal;
+    /**
+     * The account a list is read for, `''` for an operator: it may be a little old, and is never shared
+     * with another account (backends C3, C5). Absent: the search must see every change (C6).
+     */
+    readonly cacheFor?: string;
 }

@@ -15,6 +15,10 @@ export interface CallFacts {
     readonly body?: RequestBody;
     readonly image?: StoredImage;
     readonly inclAdminFields?: boolean;
+    readonly inclProvenance?: boolean;
+    readonly inclShareInfo?: boolean;
+    /** Accounts the caller's account trusts; absent: not read. */
+    readonly trusted?: ReadonlySet<string>;
 }
 
 /** A request on its way through a chain: what came in, and what the steps have found out. Immutable. */
@@ -60,6 +64,25 @@ export class Call {
     /** Whether the answer shows the fields only operators may see; false without the ADMINF step. */
     get inclAdminFields(): boolean {
         return this.#facts.inclAdminFields ?? false;
+    }
+
+    /**
+     * Whether the answer shows where images came from, to those who may know (jobs-and-imports 8.6).
+     * Anonymous callers who ask for it by version only are answered without it.
+     */
+    get showsProvenance(): boolean {
+        const isAsked = this.#facts.inclProvenance === true || this.exchange.asksProvenance;
+        return isAsked && !this.isAnonymous;
+    }
+
+    /** Whether the answer tells the account what is shared with it; false without the SHARE step. */
+    get inclShareInfo(): boolean {
+        return this.#facts.inclShareInfo ?? false;
+    }
+
+    /** Accounts the caller's account trusts; `undefined` when they were not read. */
+    get trusted(): ReadonlySet<string> | undefined {
+        return this.#facts.trusted;
     }
 
     /** The `account` parameter as given; `undefined` when absent or empty: an operator call. */

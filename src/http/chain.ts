@@ -1,4 +1,10 @@
-import { resourceNotFound, serviceUnavailable, unauthorized, validationFailed } from '../base/errors.js';
+import {
+    notAUuid,
+    resourceNotFound,
+    serviceUnavailable,
+    unauthorized,
+    validationFailed,
+} from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
 import { loadImage, requireAccountUuid, requireOwner } from '../images/load.js';
 import type { Call } from './call.js';
@@ -18,8 +24,11 @@ export type StepName =
     | 'CHAN*'
     | 'BODY'
     | 'LOAD'
+    | 'LOAD*'
     | 'OWNER'
     | 'ADMINF'
+    | 'PROVENANCE'
+    | 'SHARE'
     | 'COND';
 
 type Step = (call: Call) => Call | Promise<Call>;
@@ -94,18 +103,45 @@ async function load(call: Call): Promise<Call> {
     return call.with({ image: await loadImage(call.services.images, call.context, call.uuid) });
 }
 
+/** As LOAD; the account may name an image it sees and that is based on this one (jobs-and-imports 8.1 #2). */
+async function loadVia(call: Call): Promise<Call> {
+    requireAccountUuid(call.account);
+    const via = call.account === undefined ? undefined : call.exchange.query.get('via');
+    if (via !== undefined && !isUuid(via)) {
+        throw notAUuid('via', via);
+    }
+    return call.with({ image: await loadImage(call.services.images, call.context, call.uuid, via) });
+}
+
 function requireOwnership(call: Call): Call {
     requireAccountUuid(call.account);
     requireOwner(call.context, call.image.raw);
     return call;
 }
 
-function adminFields(call: Call): Call {
-    const inclAdminFields = call.exchange.query.boolean('inclAdminFields') ?? false;
-    if (inclAdminFields && call.isAnonymous) {
-        throw unauthorized('Unauthorized (auth required to use "inclAdminFields" parameter)');
+/**
+ * Reads a boolean parameter that shows what not everybody may see (http-api 1.12 ADMINF).
+ *
+ * @throws 401 for anonymous callers outside a datacenter, 422
+ */
+function privilege(call: Call, name: string): boolean {
+    const isWanted = call.exchange.query.boolean(name) ?? false;
+    if (isWanted && call.isAnonymous) {
+        throw unauthorized(`Unauthorized (auth required to use "${name}" parameter)`);
     }
-    return call.with({ inclAdminFields });
+    return isWanted;
+}
+
+function adminFields(call: Call): Call {
+    return call.with({ inclAdminFields: privilege(call, 'inclAdminFields') });
+}
+
+function provenance(call: Call): Call {
+    return call.with({ inclProvenance: privilege(call, 'inclProvenance') });
+}
+
+function shareInfo(call: Call): Call {
+    return call.with({ inclShareInfo: call.exchange.query.boolean('inclShareInfo') ?? false });
 }
 
 function checkConditions(call: Call): Call {
@@ -123,8 +159,11 @@ const STEPS: Readonly<Record<StepName, Step>> = {
     'CHAN*': (call) => selectChannel(call, true),
     BODY: readBody,
     LOAD: load,
+    'LOAD*': loadVia,
     OWNER: requireOwnership,
     ADMINF: adminFields,
+    PROVENANCE: provenance,
+    SHARE: shareInfo,
     COND: checkConditions,
 };
 

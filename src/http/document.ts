@@ -1,15 +1,33 @@
 import type { RawImage } from '../manifest/types.js';
 import type { RenderForm } from '../images/render.js';
+import { trustedSharers } from '../images/trusted-sharers.js';
 import type { Call } from './call.js';
 import { checkPreconditions } from './conditions.js';
 import type { Reply } from './reply.js';
 
 function formOf(call: Call): RenderForm {
+    const { account, trusted } = call;
     return {
         mode: call.config.mode,
         version2: call.exchange.version2,
         inclAdminFields: call.inclAdminFields,
+        ...(call.showsProvenance ? { provenance: { account } } : {}),
+        ...(account === undefined || trusted === undefined ? {} : { share: { account, trusted } }),
     };
+}
+
+/**
+ * Reads what the documents of these images show beside their records: whom the account trusts, if
+ * that was asked for and any of them is shared with it (jobs-and-imports 8.8).
+ *
+ * @throws 503 when the database cannot be reached
+ */
+export async function withShareInfo(call: Call, raws: readonly RawImage[]): Promise<Call> {
+    if (!call.inclShareInfo) {
+        return call;
+    }
+    const trusted = await trustedSharers(call.services.images, call.context, raws);
+    return trusted === undefined ? call : call.with({ trusted });
 }
 
 /** Answers with an image document and its entity tag (http-api 1.6). */

@@ -28,6 +28,8 @@ export interface Exchange {
     readonly signal: AbortSignal;
     /** Whether the answer has the version 2 form (http-api 1.9). */
     readonly version2: boolean;
+    /** Whether the `Accept-Version` range asks for `provenance` in documents (README, API versions). */
+    readonly asksProvenance: boolean;
     /**
      * Reads and parses the body by the rules of http-api 1.3; later calls give the same result.
      *

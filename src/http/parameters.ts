@@ -19,6 +19,27 @@ export const channelOrAnyParameter: ParameterFacts = {
         'Channel to look in, `*` for all; default: the default channel. Ignored on a server without channels.',
 };
 
+/** An image that lets an account see the images it is based on. */
+export const viaParameter: ParameterFacts = {
+    name: 'via',
+    summary:
+        'With `account`: UUID of an image that the account may see and that is based on this one, which it then sees too.',
+};
+
+/** Shows where images came from. */
+export const provenanceParameter: ParameterFacts = {
+    name: 'inclProvenance',
+    summary:
+        '`true` adds `provenance`, what an image was made from, for operators and owners; needs authentication.',
+};
+
+/** Shows what is shared with an account. */
+export const shareInfoParameter: ParameterFacts = {
+    name: 'inclShareInfo',
+    summary:
+        '`true` adds `share` to images that the `account` sees only because they are shared with it; without `account` it does nothing.',
+};
+
 /** Where an operator wants the bytes. */
 export const storageParameter: ParameterFacts = {
     name: 'storage',

@@ -14,6 +14,7 @@ export interface Routing {
     readonly route?: Route;
     readonly params: Readonly<Record<string, string>>;
     readonly version2: boolean;
+    readonly asksProvenance: boolean;
     /** What to answer instead of calling the route. */
     readonly answer?: ApiError | Reply;
 }
@@ -139,7 +140,8 @@ export class Router {
      */
     route(method: string, path: string, headers: IncomingHttpHeaders): Routing {
         const version = chooseVersion(singleHeader(headers['accept-version']));
-        const unrouted = { params: {}, version2: version.version2 };
+        const { version2, asksProvenance } = version;
+        const unrouted = { params: {}, version2, asksProvenance };
         try {
             const given = splitPath(path);
             const pattern = path.startsWith('/') ? this.#find(given) : undefined;
@@ -156,7 +158,7 @@ export class Router {
                 const message = `${version.range} is not supported by ${method} ${path}`;
                 return { ...unrouted, route, params, answer: new ApiError('InvalidVersion', message) };
             }
-            return { route, params, version2: version.version2 };
+            return { route, params, version2, asksProvenance };
         } catch (error) {
             if (error instanceof ApiError) {
                 return { ...unrouted, answer: error };

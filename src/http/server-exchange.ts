@@ -114,6 +114,10 @@ export class ServerExchange implements Exchange {
         return this.routing.version2;
     }
 
+    get asksProvenance(): boolean {
+        return this.routing.asksProvenance;
+    }
+
     /** The authenticated user, once the chain has found one. */
     get user(): string | undefined {
         return this.#user;

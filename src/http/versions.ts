@@ -18,18 +18,25 @@ export interface VersionChoice {
     readonly supported: boolean;
     /** Whether image documents have the version 2 form (manifest 7.2). */
     readonly version2: boolean;
+    /** Whether image documents have what is new in 2.1: the range admits that, but not 2.0 (jobs-and-imports 8.6). */
+    readonly asksProvenance: boolean;
 }
+
+const UNKNOWN = { supported: false, version2: false, asksProvenance: false } as const;
 
 function parse(range: string): VersionChoice {
     try {
         const parsed = new Range(range);
+        const admits2 = satisfies('2.0.0', parsed);
+        const asksProvenance = !admits2 && satisfies('2.1.0', parsed);
         return {
             range,
             supported: API_VERSIONS.some((version) => satisfies(version, parsed)),
-            version2: satisfies('2.0.0', parsed) || ltr('2.0.0', parsed),
+            version2: admits2 || asksProvenance || ltr('2.0.0', parsed),
+            asksProvenance,
         };
     } catch {
-        return { range, supported: false, version2: false };
+        return { range, ...UNKNOWN };
     }
 }
 
@@ -46,7 +53,7 @@ export function chooseVersion(header: string | undefined): VersionChoice {
         return known;
     }
     if (range.length > MAX_RANGE_LENGTH) {
-        return { range, supported: false, version2: false };
+        return { range, ...UNKNOWN };
     }
     const choice = parse(range);
     if (remembered.size < MAX_REMEMBERED) {

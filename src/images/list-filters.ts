@@ -21,11 +21,13 @@ export interface ListCondition {
     readonly isPublic: boolean | undefined;
     readonly account: string | undefined;
     readonly channel: string | undefined;
+    /** The image they were made from, which an account may know of its own images only. */
+    readonly sourceImage: string | undefined;
 }
 
 /** S and F of http-api 3.1: all filters except the owner. */
 function commonFilter(condition: ListCondition): Filter {
-    const { input, isPublic, channel } = condition;
+    const { input, isPublic, channel, sourceImage } = condition;
     const { name, version, os, type, tags, billingTags } = input;
     return {
         ...STATE_FILTERS[condition.state],
@@ -37,15 +39,16 @@ function commonFilter(condition: ListCondition): Filter {
         ...(tags.length === 0 ? {} : { tags: tags.map(([key, value]) => `${key}=${value}`) }),
         ...(billingTags.length === 0 ? {} : { billing_tags: billingTags }),
         ...(channel === undefined ? {} : { channels: [channel] }),
+        ...(sourceImage === undefined ? {} : { source_image: sourceImage }),
     };
 }
 
 /** What an account sees of others' images: the public ones, and those shared with it. */
 function sharedWith(account: string, condition: ListCondition, common: Filter): readonly Filter[] {
-    if (condition.state === 'disabled' || condition.state === 'unactivated') {
+    const { isPublic, state, sourceImage } = condition;
+    if (state === 'disabled' || state === 'unactivated' || sourceImage !== undefined) {
         return [];
     }
-    const { isPublic } = condition;
     return [
         ...(isPublic === false ? [] : [{ ...common, activated: true, public: true }]),
         ...(isPublic === true ? [] : [{ ...common, activated: true, public: false, acl: [account] }]),

@@ -5,7 +5,7 @@ import type { Marker } from '../database/query.js';
 import { publishedTime } from '../manifest/published.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { listFilters } from './list-filters.js';
-import { type ListInput, parseLimit, parseSort, parseState } from './list-input.js';
+import { type ListInput, parseLimit, parseSort, parseSourceImage, parseState } from './list-input.js';
 
 /** Where the page starts (http-api 3.1 #8, #9). @throws 404, 422, 503 */
 async function findMarker(services: ImageServices, given: string | undefined): Promise<Marker | undefined> {
@@ -46,6 +46,8 @@ export async function listImages(
     }
     const isPublic = input.parsePublic();
     const order = parseSort(input.sort);
+    const mayKnowSource = isDatacenter || !input.anonymous;
+    const sourceImage = parseSourceImage(input.sourceImage, mayKnowSource);
     const marker = await findMarker(services, input.marker);
     const anyOf = listFilters({
         input,
@@ -53,6 +55,7 @@ export async function listImages(
         isPublic,
         account: context.account,
         channel: context.channel,
+        sourceImage,
     });
     if (anyOf.length === 0) {
         return [];
@@ -61,6 +64,7 @@ export async function listImages(
         anyOf,
         order,
         signal: context.signal,
+        cacheFor: context.account ?? '',
         ...(marker === undefined ? {} : { marker }),
         ...(limit === undefined ? {} : { limit }),
     });

@@ -1,4 +1,5 @@
-import { invalidParameter } from '../base/errors.js';
+import { invalidParameter, notAUuid } from '../base/errors.js';
+import { isUuid } from '../base/uuid.js';
 
 /** What a ListImages request asks for, as given; `''` is a given, empty value (http-api 3.1). */
 export interface ListInput {
@@ -13,6 +14,8 @@ export interface ListInput {
     /** Key and value of each `tag.<key>` parameter; an empty value asks for any value. */
     readonly tags: readonly (readonly [string, string])[];
     readonly billingTags: readonly string[];
+    /** The image that the images were made from. */
+    readonly sourceImage?: string;
     readonly limit?: string;
     readonly marker?: string;
     readonly sort?: string;
@@ -70,4 +73,18 @@ export function parseSort(given: string | undefined): 'asc' | 'desc' {
         throw wrong('sort direction', direction);
     }
     return order;
+}
+
+/**
+ * The image that the images asked for were made from; `undefined` when the caller may not know, so
+ * that it has no effect (README, table B).
+ *
+ * @param mayKnow whether the caller is shown where images came from, if they are its own
+ * @throws 422
+ */
+export function parseSourceImage(given: string | undefined, mayKnow: boolean): string | undefined {
+    if (given !== undefined && !isUuid(given)) {
+        throw notAUuid('source_image', given);
+    }
+    return mayKnow ? given : undefined;
 }

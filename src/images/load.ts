@@ -5,6 +5,9 @@ import type { RawImage } from '../manifest/types.js';
 import { accountMayAccess } from '../manifest/visibility.js';
 import type { ImageServices, RequestContext } from './context.js';
 
+/** Origins looked at between an image and its ancestor (jobs-and-imports 8.1 #2). */
+const MAX_ORIGIN_STEPS = 100;
+
 /**
  * Refuses an `account` that is no UUID (http-api 1.12 LOAD 1 and OWNER).
  *
@@ -17,6 +20,21 @@ export function requireAccountUuid(account: string | undefined): void {
     }
 }
 
+function hidden(): ApiError {
+    return resourceNotFound('image not found');
+}
+
+/** @throws 404 `image not found` when the image is not in the selected channel */
+function requireChannel({ channel }: RequestContext, raw: RawImage): void {
+    if (channel !== undefined && raw.channels?.includes(channel) !== true) {
+        throw hidden();
+    }
+}
+
+function mayAccess({ account }: RequestContext, raw: RawImage): boolean {
+    return account === undefined || accountMayAccess(raw, account);
+}
+
 /**
  * Makes sure that the call may know of an image: it is in the selected channel, and the account, if
  * there is one, may access it (http-api 1.12 LOAD 3 and 4, 1.15).
@@ -24,10 +42,9 @@ export function requireAccountUuid(account: string | undefined): void {
  * @throws 404 `image not found`
  */
 export function requireAccess(context: RequestContext, raw: RawImage): void {
-    const { channel, account } = context;
-    const inChannel = channel === undefined || raw.channels?.includes(channel) === true;
-    if (!inChannel || (account !== undefined && !accountMayAccess(raw, account))) {
-        throw resourceNotFound('image not found');
+    requireChannel(context, raw);
+    if (!mayAccess(context, raw)) {
+        throw hidden();
     }
 }
 
@@ -42,9 +59,43 @@ export function requireOwner(context: RequestContext, raw: RawImage): void {
     }
 }
 
+/** Whether one image is an ancestor of another. @throws 503 */
+async function isAncestor(services: ImageServices, uuid: string, descendant: RawImage): Promise<boolean> {
+    let { origin } = descendant;
+    const passed = new Set([descendant.uuid]);
+    for (let step = 1; step <= MAX_ORIGIN_STEPS && origin; step += 1) {
+        if (origin === uuid) {
+            return true;
+        }
+        if (passed.has(origin)) {
+            return false;
+        }
+        passed.add(origin);
+        origin = (await findImage(services, origin))?.raw.origin;
+    }
+    return false;
+}
+
+/** Whether an image is an ancestor of one that the call may know of, see {@link loadImage}. @throws 503 */
+async function isVisibleVia(
+    services: ImageServices,
+    context: RequestContext,
+    uuid: string,
+    via: string,
+): Promise<boolean> {
+    const descendant = await findImage(services, via);
+    return (
+        descendant !== undefined &&
+        mayAccess(context, descendant.raw) &&
+        (await isAncestor(services, uuid, descendant.raw))
+    );
+}
+
 /**
  * Reads an image the call may know of (http-api 1.12 LOAD 2-4).
  *
+ * @param via an image based on this one: who may access that may know of this one too, whatever
+ * channel that is in (jobs-and-imports 8.1 #2)
  * @throws 404 when it is absent, invalid, in another channel or hidden from the account; 503 when
  * the database cannot be reached
  */
@@ -52,9 +103,16 @@ export async function loadImage(
     services: ImageServices,
     context: RequestContext,
     uuid: string,
+    via?: string,
 ): Promise<StoredImage> {
     const image = await services.database.get(uuid);
-    requireAccess(context, image.raw);
+    requireChannel(context, image.raw);
+    if (mayAccess(context, image.raw)) {
+        return image;
+    }
+    if (via === undefined || !(await isVisibleVia(services, context, uuid, via))) {
+        throw hidden();
+    }
     return image;
 }
 

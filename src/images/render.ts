@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { Tally } from '../base/tally.js';
+import { provenanceView } from '../manifest/provenance.js';
 import { type DocumentForm, toApiManifest } from '../manifest/serialize.js';
 import type { RawImage } from '../manifest/types.js';
+import { isSharedWith } from '../manifest/visibility.js';
 
 /** Which of the forms of an image document is wanted (http-api 1.13). */
 export type RenderForm = DocumentForm;
@@ -41,7 +43,7 @@ const CLOSE = Buffer.from('\n]');
 /**
  * Renders image documents and keeps the text beside the record it was made from: records never
  * change, so a text is good as long as its record is the current one. The texts kept are bounded in
- * bytes; those used longest ago go first.
+ * bytes; those used longest ago go first. What depends on the account that asks is not kept.
  *
  * A list of everything is read front to back, again and again. If it did not fit, keeping the latest
  * would mean that no element is ever found; so lists mostly use what room there is, and take over
@@ -134,7 +136,8 @@ export class DocumentRenderer {
 
     #find(raw: RawImage, form: RenderForm): RenderedForm | undefined {
         const entry = this.#entries.get(raw.uuid);
-        return entry?.raw === raw ? entry.forms.get(formKey(form)) : undefined;
+        const key = formKey(raw, form);
+        return entry?.raw === raw && key !== undefined ? entry.forms.get(key) : undefined;
     }
 
     #touch(raw: RawImage): void {
@@ -146,11 +149,12 @@ export class DocumentRenderer {
     }
 
     #keep(raw: RawImage, form: RenderForm, rendered: RenderedForm, length: number, replace: boolean): void {
-        if (!replace || length + ENTRY_OVERHEAD > this.#maxBytes) {
+        const key = formKey(raw, form);
+        if (key === undefined || !replace || length + ENTRY_OVERHEAD > this.#maxBytes) {
             return;
         }
         const entry = this.#entryFor(raw);
-        entry.forms.set(formKey(form), { ...entry.forms.get(formKey(form)), ...rendered });
+        entry.forms.set(key, { ...entry.forms.get(key), ...rendered });
         entry.bytes += length;
         this.#bytes += entry.bytes;
         this.#entries.set(raw.uuid, entry);
@@ -178,6 +182,12 @@ export class DocumentRenderer {
     }
 }
 
-function formKey(form: RenderForm): string {
-    return `${form.mode} ${form.version2 ? 2 : 1} ${form.inclAdminFields ? 'admin' : ''}`;
+/** What a document depends on beside its record; `undefined` when that is the account that asks. */
+function formKey(raw: RawImage, form: RenderForm): string | undefined {
+    const { provenance, share } = form;
+    if (share !== undefined && isSharedWith(raw, share.account)) {
+        return undefined;
+    }
+    const origin = provenance === undefined ? 'none' : provenanceView(raw, provenance);
+    return `${form.mode} ${form.version2 ? 2 : 1} ${form.inclAdminFields ? 'admin' : ''} ${origin}`;
 }

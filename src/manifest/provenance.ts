@@ -17,6 +17,12 @@ function isObject(value: JsonValue | undefined): value is JsonObject {
     return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Who reads a provenance. */
+export interface ProvenanceReader {
+    /** `undefined`: an operator. */
+    readonly account: string | undefined;
+}
+
 /** The provenance of an image; `undefined` when it has none that can be used. */
 export function provenanceOf(raw: RawImage): Provenance | undefined {
     const provenance = raw.x_imgapi?.['provenance'];
@@ -29,4 +35,32 @@ export function provenanceOf(raw: RawImage): Provenance | undefined {
         typeof sourceImage === 'string' &&
         typeof at === 'string';
     return isUsable ? (provenance as unknown as Provenance) : undefined;
+}
+
+/** How much of an image's provenance a reader is shown (jobs-and-imports 8.6). */
+export type ProvenanceView = 'none' | 'owner' | 'operator';
+
+/** Operators are shown all there is, owners all but the address it came from, others nothing. */
+export function provenanceView(raw: RawImage, { account }: ProvenanceReader): ProvenanceView {
+    const isHidden = account !== undefined && account !== raw.owner;
+    if (isHidden || provenanceOf(raw) === undefined) {
+        return 'none';
+    }
+    return account === undefined ? 'operator' : 'owner';
+}
+
+/** Keys in the order of a document. */
+const KEYS = ['kind', 'source_image', 'source_owner', 'source_datacenter', 'source_url', 'at'] as const;
+
+/** The key `provenance` of a document; `undefined` when the reader is shown none. */
+export function provenanceDocument(raw: RawImage, reader: ProvenanceReader): JsonObject | undefined {
+    const view = provenanceView(raw, reader);
+    const provenance = provenanceOf(raw);
+    if (view === 'none' || provenance === undefined) {
+        return undefined;
+    }
+    const shown = KEYS.filter((key) => key !== 'source_url' || view === 'operator')
+        .map((key) => [key, provenance[key]] as const)
+        .filter((entry): entry is [(typeof KEYS)[number], string] => typeof entry[1] === 'string');
+    return Object.fromEntries(shown);
 }

@@ -1,6 +1,8 @@
 import type { ServerMode } from '../base/constants.js';
 import { toBoolean, toNumber } from './coerce.js';
 import { type FieldName, fieldsByRank, type NamedField } from './fields.js';
+import { type ProvenanceReader, provenanceDocument } from './provenance.js';
+import { type ShareReader, shareDocument } from './share.js';
 import type { ImageFile, JsonObject, JsonValue, RawImage } from './types.js';
 
 /** Which document of an image is meant. */
@@ -10,6 +12,10 @@ export interface DocumentForm {
     readonly version2: boolean;
     /** Whether `files[].stor` is shown. */
     readonly inclAdminFields: boolean;
+    /** Who is shown where an image came from; absent: nobody. */
+    readonly provenance?: ProvenanceReader;
+    /** Who is shown what is shared with it; absent: nobody. */
+    readonly share?: ShareReader;
 }
 
 type Values = Readonly<Record<string, JsonValue | undefined>>;
@@ -85,6 +91,15 @@ function isEmitted(
     }
 }
 
+/** The keys behind all others, which only those see who ask for them (README, keys after M 7.1 #32). */
+function keysOnRequest(raw: RawImage, { provenance, share }: DocumentForm): JsonObject {
+    const shown = {
+        provenance: provenance && provenanceDocument(raw, provenance),
+        share: share && shareDocument(raw, share),
+    };
+    return Object.fromEntries(Object.entries(shown).filter(([, value]) => value !== undefined)) as JsonObject;
+}
+
 const EMITTED = fieldsByRank(({ emitted }) => emitted?.rank);
 
 /**
@@ -100,5 +115,7 @@ export function toApiManifest(raw: RawImage, form: DocumentForm): JsonObject {
             document[field.name] = value;
         }
     }
-    return document;
+    return form.provenance === undefined && form.share === undefined
+        ? document
+        : { ...document, ...keysOnRequest(raw, form) };
 }

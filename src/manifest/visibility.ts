@@ -11,3 +11,8 @@ export function accountMayAccess(raw: RawImage, account: string): boolean {
     }
     return isActivated(raw) && (isPublic(raw) || raw.acl.includes(account));
 }
+
+/** Whether an account may see an image for one reason only: its owner has shared it (jobs-and-imports 8.8). */
+export function isSharedWith(raw: RawImage, account: string): boolean {
+    return raw.owner !== account && isActivated(raw) && !isPublic(raw) && raw.acl.includes(account);
+}

@@ -1,11 +1,19 @@
 import type { Call } from '../call.js';
-import { checkDocumentConditions, documentReply } from '../document.js';
+import { checkDocumentConditions, documentReply, withShareInfo } from '../document.js';
 import type { Endpoint } from '../endpoint.js';
-import { accountParameter, channelOrAnyParameter } from '../parameters.js';
+import {
+    accountParameter,
+    channelOrAnyParameter,
+    provenanceParameter,
+    shareInfoParameter,
+    viaParameter,
+} from '../parameters.js';
 import type { Reply } from '../reply.js';
 
-function handle(call: Call): Reply {
-    return checkDocumentConditions(call, call.image.raw) ?? documentReply(call, call.image.raw);
+async function handle(start: Call): Promise<Reply> {
+    const { raw } = start.image;
+    const call = await withShareInfo(start, [raw]);
+    return checkDocumentConditions(call, raw) ?? documentReply(call, raw);
 }
 
 /** GET /images/:uuid (http-api 3.2). */
@@ -18,7 +26,10 @@ export const getImageEndpoint: Endpoint = {
         accountParameter,
         channelOrAnyParameter,
         { name: 'inclAdminFields', summary: '`true` adds `files[].stor`; needs authentication.' },
+        provenanceParameter,
+        shareInfoParameter,
+        viaParameter,
     ],
-    chain: ['UUID', 'PAUTH', 'CHAN*', 'LOAD', 'ADMINF'],
+    chain: ['UUID', 'PAUTH', 'CHAN*', 'LOAD*', 'ADMINF', 'PROVENANCE', 'SHARE'],
     handle,
 };

@@ -10,6 +10,7 @@ import {
     channelParameter,
     sha1Parameter,
     storageParameter,
+    viaParameter,
 } from '../parameters.js';
 import type { Reply } from '../reply.js';
 import { notAvailable } from '../unavailable.js';
@@ -65,8 +66,9 @@ export const imageFileEndpoints: readonly Endpoint[] = [
             accountParameter,
             channelOrAnyParameter,
             { name: 'index', summary: 'Which file, from 0 (default).' },
+            viaParameter,
         ],
-        chain: ['UUID', 'CHAN*', 'LOAD'],
+        chain: ['UUID', 'CHAN*', 'LOAD*'],
         handle: get,
     },
 ];

@@ -1,8 +1,13 @@
 import { listImages } from '../../images/list-images.js';
 import type { Call } from '../call.js';
-import { listReply } from '../document.js';
+import { listReply, withShareInfo } from '../document.js';
 import type { Endpoint } from '../endpoint.js';
-import { accountParameter, channelOrAnyParameter } from '../parameters.js';
+import {
+    accountParameter,
+    channelOrAnyParameter,
+    provenanceParameter,
+    shareInfoParameter,
+} from '../parameters.js';
 import type { Reply } from '../reply.js';
 
 /** Passed on as given; an empty value is not the same as none. */
@@ -21,17 +26,17 @@ const TEXT_PARAMETERS = [
 async function handle(call: Call): Promise<Reply> {
     const { query } = call.exchange;
     const given = TEXT_PARAMETERS.filter((name) => query.has(name));
+    const sourceImage = query.get('source_image');
     const images = await listImages(call.services.images, call.context, {
         ...Object.fromEntries(given.map((name) => [name, query.raw(name) ?? ''])),
         tags: query.startingWith('tag.'),
         billingTags: query.all('billing_tag').filter((tag) => tag !== ''),
         parsePublic: () => query.boolean('public'),
+        ...(sourceImage === undefined ? {} : { sourceImage }),
         anonymous: call.isAnonymous,
     });
-    return listReply(
-        call,
-        images.map((image) => image.raw),
-    );
+    const raws = images.map((image) => image.raw);
+    return listReply(await withShareInfo(call, raws), raws);
 }
 
 /** GET /images (http-api 3.1). */
@@ -60,7 +65,14 @@ export const listImagesEndpoint: Endpoint = {
         { name: 'marker', summary: 'Start at this image uuid or date, inclusive.' },
         { name: 'sort', summary: '`published_at.asc` (default) or `published_at.desc`.' },
         { name: 'inclAdminFields', summary: '`true` adds `files[].stor`; needs authentication.' },
+        {
+            name: 'source_image',
+            summary:
+                'Only images made from the image with this UUID, as far as the caller may know; needs authentication, else it does nothing.',
+        },
+        provenanceParameter,
+        shareInfoParameter,
     ],
-    chain: ['PAUTH', 'CHAN*', 'ADMINF', 'ACCOUNT'],
+    chain: ['PAUTH', 'CHAN*', 'ADMINF', 'PROVENANCE', 'ACCOUNT', 'SHARE'],
     handle,
 };
