@@ -3,14 +3,18 @@ import { LocalArchive } from '../archive/local-archive.js';
 import type { Clock } from '../base/clock.js';
 import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
+import { HttpClient } from '../base/http-client.js';
 import { KeyedQueue } from '../base/keyed-queue.js';
 import type { ImageServices } from '../images/context.js';
 import { currentFiles } from '../images/current-files.js';
+import { VmapiDirectory } from '../remotes/vmapi/vmapi.js';
 import { CountedStorage, StorageCounts } from '../storage/counted-storage.js';
+import { FileCloneJournal } from '../storage/file-clone-journal.js';
 import { FileUploadJournal } from '../storage/file-upload-journal.js';
 import { FileDeleteJournal } from '../storage/journal.js';
 import { LocalStorage } from '../storage/local/local-storage.js';
 import type { Storage } from '../storage/storage.js';
+import { createDatacenterServices } from './datacenter-services.js';
 import { serveDatabase, type ServedDatabase } from './served-database.js';
 
 /** What the backends are made from. */
@@ -37,6 +41,8 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
     const { config, directories, clock, log } = options;
     const served = await serveDatabase({ directories, config, clock, log: log.child({ component: 'db' }) });
     const { database, sharing } = served;
+    const datacenter = await createDatacenterServices({ config, log, clock });
+    const { accounts, instances } = datacenter;
     const storageLog = log.child({ component: 'storage' });
     const storageCounts = new StorageCounts();
     const localStorage = new CountedStorage(
@@ -55,8 +61,26 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         imageQueue,
     });
     const uploads = new FileUploadJournal({ directories, log: storageLog });
-    const images = { config, database, storages, archive, journal, uploads, imageQueue, sharing, clock };
+    const clones = new FileCloneJournal({ directories, log: storageLog, clock });
+    const http = new HttpClient({ config });
+    const vmapiUrl = config.current.vmapi?.url;
+    const images = {
+        config,
+        database,
+        storages,
+        archive,
+        journal,
+        uploads,
+        clones,
+        imageQueue,
+        sharing,
+        clock,
+        ...(accounts === undefined ? {} : { accounts }),
+        ...(instances === undefined ? {} : { instances }),
+    };
     const close = async (): Promise<void> => {
+        await datacenter.close();
+        await http.close();
         await served.close();
     };
     return { images, database: served, archive, localStorage, storageCounts, close };

@@ -2,6 +2,7 @@ import type Logger from 'bunyan';
 import type { Clock } from '../base/clock.js';
 import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
 import { recoverUploads } from '../images/recover-uploads.js';
+import { rollBackAbandonedClones } from '../images/recover-clones.js';
 import { purgePlaceholders } from '../maintenance/purge.js';
 import { findRecord } from '../maintenance/record-exists.js';
 import { sweep } from '../maintenance/sweep.js';
@@ -71,6 +72,12 @@ export class ServerTasks {
                       },
                   ]
                 : []),
+            {
+                name: 'interrupted clones',
+                firstAfterMs: SECOND,
+                everyMs: 5 * MINUTE,
+                run: (signal) => rollBackAbandonedClones(backends.images, log, signal),
+            },
             {
                 name: 'sweep',
                 firstAfterMs: SECOND,

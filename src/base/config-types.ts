@@ -138,6 +138,7 @@ export interface BaseDirectories {
     readonly run: string;
     readonly deletes: string;
     readonly uploads: string;
+    readonly clones: string;
     readonly staging: string;
     readonly jobs: string;
     readonly sharing: string;

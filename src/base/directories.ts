@@ -11,6 +11,7 @@ export function baseDirectories(base: string): BaseDirectories {
         run: join(base, 'run'),
         deletes: join(base, 'run', 'deletes'),
         uploads: join(base, 'run', 'uploads'),
+        clones: join(base, 'run', 'clones'),
         staging: join(base, 'staging'),
         jobs: join(base, 'jobs'),
         sharing: join(base, 'sharing'),

@@ -3,13 +3,13 @@ import type { StoredImage } from '../database/database.js';
 import { computeState, isActivated, isDisabled } from '../manifest/state.js';
 import type { ImageFile, JsonObject, RawImage } from '../manifest/types.js';
 import type { Storage } from '../storage/storage.js';
-import { changeImage, type Draft, type Precondition, withoutKeys } from './change-image.js';
+import { changeImage, type Draft, type ImageChange, type Precondition, withoutKeys } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { failsAs } from './failures.js';
 import { fileName, requireStorage, storageNameOf } from './image-files.js';
 
-/** @throws 500 when a file is not in its storage as recorded; 503 */
-async function requireStoredFile(
+/** Makes sure that a file is in its storage as recorded. @throws 500 when it is not; 503 */
+export async function requireStoredFile(
     storage: Storage,
     uuid: string,
     index: number,
@@ -41,18 +41,12 @@ function activated(raw: RawImage, now: number): Draft {
 }
 
 /**
- * ActivateImage: publishes an image whose files are in place; this cannot be taken back (http-api
- * 1.14, 3.13). It shares the image's queue with uploads, so each sees the other's result.
- *
- * @throws 404, 412, 422 `ImageAlreadyActivated`, 422 `NoActivationNoFile`, 500, 503
+ * The change that activates an image whose files are in place. Only for tasks that run in the image's
+ * queue already, all others use {@link activateImage}.
  */
-export async function activateImage(
-    services: ImageServices,
-    context: RequestContext,
-    uuid: string,
-    precondition?: Precondition,
-): Promise<StoredImage> {
-    const change = async (raw: RawImage): Promise<Draft> => {
+export function activation(services: ImageServices): ImageChange {
+    return async (raw) => {
+        const { uuid } = raw;
         if (isActivated(raw)) {
             throw imageAlreadyActivated(uuid);
         }
@@ -65,5 +59,19 @@ export async function activateImage(
         }
         return activated(raw, services.clock.now());
     };
-    return changeImage(services, context, uuid, change, precondition);
+}
+
+/**
+ * ActivateImage: publishes an image whose files are in place; this cannot be taken back (http-api
+ * 1.14, 3.13). It shares the image's queue with uploads, so each sees the other's result.
+ *
+ * @throws 404, 412, 422 `ImageAlreadyActivated`, 422 `NoActivationNoFile`, 500, 503
+ */
+export async function activateImage(
+    services: ImageServices,
+    context: RequestContext,
+    uuid: string,
+    precondition?: Precondition,
+): Promise<StoredImage> {
+    return changeImage(services, context, uuid, activation(services), precondition);
 }

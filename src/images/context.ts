@@ -8,6 +8,7 @@ import type { KeyedQueue } from '../base/keyed-queue.js';
 import type { Database, StoredImage } from '../database/database.js';
 import type { SharingStore } from '../database/sharing.js';
 import type { InstanceDirectory } from '../remotes/instances.js';
+import type { CloneJournal } from '../storage/clone-journal.js';
 import type { DeleteJournal } from '../storage/delete-journal.js';
 import type { Storage } from '../storage/storage.js';
 import type { UploadJournal } from '../storage/upload-journal.js';
@@ -21,6 +22,7 @@ export interface ImageServices {
     readonly archive: Archive;
     readonly journal: DeleteJournal;
     readonly uploads: UploadJournal;
+    readonly clones: CloneJournal;
     /** One task at a time for each image uuid: every change of a record and its files runs in here. */
     readonly imageQueue: KeyedQueue;
     readonly clock: Clock;

@@ -68,8 +68,15 @@ async function restoreIfNeeded(
     }
 }
 
-/** Record first, then the bytes, which a failing storage may delay (backends W5). */
-async function deleteAll(
+/**
+ * Deletes an image without dependents: record first, then the bytes, which a failing storage may delay
+ * (backends W5). Only for tasks that run in the image's queue already, all others use
+ * {@link deleteImage}.
+ *
+ * @param mayGo judges the record that is about to go, and throws to keep it
+ * @throws what `mayGo` throws, 404, 422 `ImageHasDependentImages`, 500, 503
+ */
+export async function deleteAll(
     services: ImageServices,
     context: RequestContext,
     uuid: string,

@@ -58,6 +58,21 @@ async function requireOriginStill(
 }
 
 /**
+ * Archives and stores a new record under a uuid nobody has. Only for tasks that run in the queues of
+ * the image and its origin already, all others use {@link storeNewImage}.
+ *
+ * @throws 422 `OriginDoesNotExist`, 500, 503
+ */
+export async function storeFreshImage(
+    services: ImageServices,
+    context: RequestContext,
+    raw: RawImage,
+): Promise<StoredImage> {
+    await services.archive.write(raw);
+    return requireOriginStill(services, context, await services.database.create(raw));
+}
+
+/**
  * Archives and stores a new record. The caller has checked the origin; its queue is held, so that this
  * process does not delete it before its new dependent can be seen.
  *
@@ -78,8 +93,7 @@ export async function storeNewImage(
     return withCleanup(services, uuids, async (cleanup) => {
         const existing = options.isFresh === true ? undefined : await findImage(services, raw.uuid);
         if (existing === undefined) {
-            await services.archive.write(raw);
-            return requireOriginStill(services, context, await services.database.create(raw));
+            return storeFreshImage(services, context, raw);
         }
         if (options.replace === undefined) {
             throw imageUuidAlreadyExists(raw.uuid);

@@ -17,6 +17,7 @@ import { MemoryDatabase } from '#lib/database/memory/memory-database.js';
 import type { ImageServices, RequestContext } from '#lib/images/context.js';
 import { currentFiles } from '#lib/images/current-files.js';
 import type { RawImage } from '#lib/manifest/types.js';
+import { FileCloneJournal } from '#lib/storage/file-clone-journal.js';
 import { FileUploadJournal } from '#lib/storage/file-upload-journal.js';
 import { FileDeleteJournal } from '#lib/storage/journal.js';
 import { LocalStorage } from '#lib/storage/local/local-storage.js';
@@ -164,6 +165,7 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
         archive,
         journal,
         uploads: new FileUploadJournal({ directories, log }),
+        clones: new FileCloneJournal({ directories, log, clock: now }),
         imageQueue,
         sharing:
             backend === 'local'
