@@ -17,6 +17,7 @@ import { checkDocumentConditions } from './document.js';
 export type StepName =
     | 'AUTH'
     | 'PAUTH'
+    | 'NAMED'
     | 'WRITER'
     | 'UUID'
     | 'ACCOUNT'
@@ -57,6 +58,14 @@ function authenticate(call: Call): Call {
 function authenticateIfAsked(call: Call): Call {
     // An empty header says no more than none (docs/decisions.md).
     return call.exchange.headers.authorization ? authenticate(call) : call;
+}
+
+/** Refuses callers without a name, also where nobody has one (README table B). */
+function requireName(call: Call): Call {
+    if (call.isAnonymous) {
+        throw unauthorized();
+    }
+    return call;
 }
 
 function requireWriter(call: Call): Call {
@@ -152,6 +161,7 @@ function checkConditions(call: Call): Call {
 const STEPS: Readonly<Record<StepName, Step>> = {
     AUTH: authenticate,
     PAUTH: authenticateIfAsked,
+    NAMED: requireName,
     WRITER: requireWriter,
     UUID: requireUuid,
     ACCOUNT: checkAccount,

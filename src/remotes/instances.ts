@@ -13,7 +13,7 @@ export interface InstanceQuery {
     readonly imageUuid: string;
     /** Only instances of this account. */
     readonly owner?: string;
-    /** Most instances to return. */
+    /** Most instances to return; with 0 they are only counted. */
     readonly limit: number;
     readonly requestId: string;
     readonly signal: AbortSignal;

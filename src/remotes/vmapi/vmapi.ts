@@ -1,4 +1,3 @@
-import type Logger from 'bunyan';
 import { serviceUnavailable } from '../../base/errors.js';
 import type { HttpClient, JsonAnswer } from '../../base/http-client.js';
 import { OutgoingError } from '../../base/http-errors.js';
@@ -19,7 +18,6 @@ export interface VmapiOptions {
     readonly http: HttpClient;
     /** `vmapi.url`. */
     readonly url: string;
-    readonly log: Logger;
 }
 
 interface Found {
@@ -31,12 +29,10 @@ interface Found {
 export class VmapiDirectory implements InstanceDirectory {
     readonly #http: HttpClient;
     readonly #url: string;
-    readonly #log: Logger;
 
     constructor(options: VmapiOptions) {
         this.#http = options.http;
         this.#url = options.url.replace(/\/+$/, '');
-        this.#log = options.log;
     }
 
     async activeInstancesOf(query: InstanceQuery): Promise<Found> {
@@ -45,7 +41,6 @@ export class VmapiDirectory implements InstanceDirectory {
         } catch (error) {
             query.signal.throwIfAborted();
             if (error instanceof OutgoingError) {
-                this.#log.warn({ err: error, req_id: query.requestId }, 'VMAPI failed');
                 throw serviceUnavailable('VMAPI is unavailable', RETRY_AFTER_SECONDS, error);
             }
             throw error;
@@ -85,7 +80,7 @@ export class VmapiDirectory implements InstanceDirectory {
                 image_uuid: imageUuid,
                 state: 'active',
                 ...(owner === undefined ? {} : { owner_uuid: owner }),
-                fields: FIELDS,
+                fields: query.limit === 0 ? 'uuid' : FIELDS,
                 limit: String(PAGE_SIZE),
                 offset: String(offset),
             },
