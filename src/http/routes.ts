@@ -4,6 +4,7 @@ import { reloadAuthKeysEndpoint } from './endpoints/auth-keys.js';
 import { changeAclEndpoint } from './endpoints/change-acl.js';
 import { changeImageEndpoint } from './endpoints/change-image.js';
 import { listChannelsEndpoint } from './endpoints/channels.js';
+import { cloneImageEndpoint } from './endpoints/clone-image.js';
 import { createImageEndpoint } from './endpoints/create-image.js';
 import { deleteImageEndpoint } from './endpoints/delete-image.js';
 import { docsEndpoints } from './endpoints/docs.js';
@@ -12,6 +13,7 @@ import { healthEndpoint } from './endpoints/health.js';
 import { imageFileEndpoints } from './endpoints/image-file.js';
 import { imageIconEndpoints } from './endpoints/image-icon.js';
 import { listImageJobsEndpoint } from './endpoints/image-jobs.js';
+import { imageSharingEndpoints } from './endpoints/image-sharing.js';
 import { listImagesEndpoint } from './endpoints/list-images.js';
 import { pingEndpoint } from './endpoints/ping.js';
 import { redirectEndpoints } from './endpoints/redirects.js';
@@ -30,6 +32,8 @@ export const ENDPOINTS: readonly Endpoint[] = [
     ...imageIconEndpoints,
     changeAclEndpoint,
     listImageJobsEndpoint,
+    cloneImageEndpoint,
+    ...imageSharingEndpoints,
     listChannelsEndpoint,
     pingEndpoint,
     healthEndpoint,
