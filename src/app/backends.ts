@@ -3,11 +3,9 @@ import { LocalArchive } from '../archive/local-archive.js';
 import type { Clock } from '../base/clock.js';
 import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
-import { HttpClient } from '../base/http-client.js';
 import { KeyedQueue } from '../base/keyed-queue.js';
 import type { ImageServices } from '../images/context.js';
 import { currentFiles } from '../images/current-files.js';
-import { VmapiDirectory } from '../remotes/vmapi/vmapi.js';
 import { CountedStorage, StorageCounts } from '../storage/counted-storage.js';
 import { FileCloneJournal } from '../storage/file-clone-journal.js';
 import { FileUploadJournal } from '../storage/file-upload-journal.js';
@@ -62,8 +60,6 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
     });
     const uploads = new FileUploadJournal({ directories, log: storageLog });
     const clones = new FileCloneJournal({ directories, log: storageLog, clock });
-    const http = new HttpClient({ config });
-    const vmapiUrl = config.current.vmapi?.url;
     const images = {
         config,
         database,
@@ -80,7 +76,6 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
     };
     const close = async (): Promise<void> => {
         await datacenter.close();
-        await http.close();
         await served.close();
     };
     return { images, database: served, archive, localStorage, storageCounts, close };

@@ -35,7 +35,7 @@ export async function createDatacenterServices(
     const { mode, ufds, vmapi } = config.current;
     // Only mode dc has accounts (http-api 3.3).
     const accounts = mode === 'dc' && ufds !== undefined ? await userDatabase(ufds, options) : undefined;
-    if (vmapi === undefined) {
+    if (vmapi?.url === undefined || vmapi.url === '') {
         return { ...(accounts === undefined ? {} : { accounts }), close: async () => accounts?.close() };
     }
     const { HttpClient } = await import('../base/http-client.js');
