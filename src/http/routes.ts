@@ -14,6 +14,7 @@ import { imageFileEndpoints } from './endpoints/image-file.js';
 import { imageIconEndpoints } from './endpoints/image-icon.js';
 import { listImageJobsEndpoint } from './endpoints/image-jobs.js';
 import { imageSharingEndpoints } from './endpoints/image-sharing.js';
+import { lineageEndpoints } from './endpoints/lineage.js';
 import { listImagesEndpoint } from './endpoints/list-images.js';
 import { pingEndpoint } from './endpoints/ping.js';
 import { redirectEndpoints } from './endpoints/redirects.js';
@@ -32,6 +33,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
     ...imageIconEndpoints,
     changeAclEndpoint,
     listImageJobsEndpoint,
+    ...lineageEndpoints,
     cloneImageEndpoint,
     ...imageSharingEndpoints,
     listChannelsEndpoint,
