@@ -39,6 +39,25 @@ function computedManta(settings: Settings): unknown {
     return { ...manta, baseDir, rootDir: `/${user}/stor/${directory}${datacenter}` };
 }
 
+/** An object that may be given as JSON text; what is no such text is left to the validation. */
+function objectFromText(value: unknown): unknown {
+    if (typeof value !== 'string') {
+        return value;
+    }
+    try {
+        const parsed: unknown = JSON.parse(value);
+        return isSettings(parsed) ? parsed : value;
+    } catch {
+        return value;
+    }
+}
+
+/** Keys whose values are computed from what was given (backends 1.5, operations 4.2). */
+const COMPUTED: Readonly<Record<string, (settings: Settings) => unknown>> = {
+    manta: computedManta,
+    imgapiUrlFromDatacenter: (settings) => objectFromText(settings['imgapiUrlFromDatacenter']),
+};
+
 /**
  * The defaults with the keys of a file over them, top-level key by top-level key; comments are left
  * out and the values of backends 1.5 are computed. The result is what is validated.
@@ -46,7 +65,8 @@ function computedManta(settings: Settings): unknown {
 export function mergeSettings(file: Settings): Settings {
     const entries = Object.entries(file).filter(([key]) => !key.startsWith('//'));
     const merged: Settings = { ...defaultsOf(''), ...Object.fromEntries(entries) };
-    return 'manta' in merged ? { ...merged, manta: computedManta(merged) } : merged;
+    const computed = Object.entries(COMPUTED).filter(([key]) => key in merged);
+    return { ...merged, ...Object.fromEntries(computed.map(([key, compute]) => [key, compute(merged)])) };
 }
 
 /** How far `--port` moves the other ports: not at all when either port is chosen by the system. */
@@ -145,6 +165,7 @@ export function completeConfig(
         tls: tlsListener(settings, overrides),
         manta: isSettings(manta) ? withoutAbsent(manta) : undefined,
         channels: channels || undefined,
+        imgapiUrlFromDatacenter: settings['imgapiUrlFromDatacenter'] || undefined,
         // The existing server looks at the truth of these two, whatever their type.
         allowInsecure: isAbsent(allowInsecure) ? undefined : Boolean(allowInsecure),
         dockerRegistryInsecure: isAbsent(dockerRegistryInsecure)
