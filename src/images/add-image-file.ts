@@ -6,7 +6,7 @@ import type { ImageFile, RawImage } from '../manifest/types.js';
 import { withoutKeys } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { finishUpload, type UploadSlot } from './finish-upload.js';
-import { loadOwnImage } from './load.js';
+import { ownImageSeen } from './load.js';
 import {
     preferredStorage,
     receiveUpload,
@@ -68,6 +68,7 @@ function fileSlot(entry: ImageFile): UploadSlot {
         },
         current: (raw) => raw.files?.[0],
         emptied: (raw) => withoutKeys(raw, 'files'),
+        restored: (raw, before) => ({ ...raw, files: before.files }),
         filled: (raw, before) => ({ ...raw, files: [entry, ...(before.files ?? []).slice(1)] }),
     };
 }
@@ -84,7 +85,7 @@ export async function addImageFile(
     uuid: string,
     input: FileUploadInput,
 ): Promise<StoredImage> {
-    const { raw } = await loadOwnImage(services, context, uuid);
+    const { raw } = await ownImageSeen(services, context, uuid);
     if (isActivated(raw)) {
         throw imageFilesImmutable(uuid);
     }

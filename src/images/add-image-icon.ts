@@ -4,7 +4,7 @@ import type { ImageIcon } from '../manifest/types.js';
 import { withoutKeys } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { finishUpload, type UploadSlot } from './finish-upload.js';
-import { loadOwnImage } from './load.js';
+import { ownImageSeen } from './load.js';
 import {
     preferredStorage,
     receiveUpload,
@@ -52,6 +52,7 @@ function iconSlot(entry: ImageIcon): UploadSlot {
         check: () => undefined,
         current: (raw) => raw.icon,
         emptied: (raw) => withoutKeys(raw, 'icon'),
+        restored: (raw, before) => ({ ...raw, icon: before.icon }),
         filled: (raw) => ({ ...raw, icon: entry }),
     };
 }
@@ -67,7 +68,7 @@ export async function addImageIcon(
     uuid: string,
     input: IconUploadInput,
 ): Promise<StoredImage> {
-    const { raw } = await loadOwnImage(services, context, uuid);
+    const { raw } = await ownImageSeen(services, context, uuid);
     const contentType = requireIconType(input.contentType);
     const preferred = preferredStorage(context, input.storage);
     requireAllowedLength(ICON_UPLOAD, input.contentLength);

@@ -7,7 +7,7 @@ import type { ImageServices, RequestContext } from './context.js';
 import { savesAs } from './failures.js';
 import { possibleFiles } from './image-files.js';
 import { type Cleanup, withCleanup } from './image-task.js';
-import { loadOwnImage, requireAccess, requireOwner } from './load.js';
+import { ownImageSeen, requireAccess, requireOwner } from './load.js';
 
 /** @throws 422 `ImageHasDependentImages` */
 async function requireNoDependents(
@@ -118,7 +118,7 @@ export async function deleteImage(
     const staysElsewhere = (raw: RawImage): boolean =>
         channel !== undefined && !forceAllChannels && otherChannels(raw, channel).length > 0;
     await withCleanup(services, [uuid], async (cleanup) => {
-        const { raw } = context.seen ?? (await loadOwnImage(services, context, uuid));
+        const { raw } = await ownImageSeen(services, context, uuid);
         if (channel !== undefined && staysElsewhere(raw)) {
             await leaveChannel(services, context, uuid, channel);
             return;

@@ -21,6 +21,8 @@ export interface UploadSlot {
     current(raw: RawImage): ImageFile | ImageIcon | undefined;
     /** The record with the place empty. */
     emptied(raw: RawImage): Draft;
+    /** The record with the place as it was before. */
+    restored(raw: RawImage, before: RawImage): Draft;
     /** The record with the upload in the place. @param before the record before anything was changed */
     filled(raw: RawImage, before: RawImage): Draft;
 }
@@ -34,6 +36,8 @@ class UploadFinish {
     readonly #slot: UploadSlot;
     readonly #cleanup: Cleanup;
     readonly #before: RawImage;
+    /** The record as it was read or stored last. */
+    #latest: StoredImage;
     /** Whether the previous bytes are in place without a record that names them. */
     #isUnsettled = false;
 
@@ -42,7 +46,7 @@ class UploadFinish {
         context: RequestContext,
         job: { readonly kind: UploadKind; readonly upload: Upload; readonly slot: UploadSlot },
         cleanup: Cleanup,
-        before: RawImage,
+        before: StoredImage,
     ) {
         this.#services = services;
         this.#context = context;
@@ -50,7 +54,8 @@ class UploadFinish {
         this.#upload = job.upload;
         this.#slot = job.slot;
         this.#cleanup = cleanup;
-        this.#before = before;
+        this.#before = before.raw;
+        this.#latest = before;
     }
 
     async run(): Promise<StoredImage> {
@@ -121,10 +126,13 @@ class UploadFinish {
 
     async #save(change: (raw: RawImage) => Draft): Promise<StoredImage> {
         const { uuid } = this.#before;
-        return storeChange(this.#services, uuid, (raw) => {
+        const checked = (raw: RawImage): Draft => {
             this.#slot.check(raw);
             return change(raw);
-        }).catch(savesAs(this.#kind.saveFailure));
+        };
+        const stored = storeChange(this.#services, uuid, checked, { seen: this.#latest });
+        this.#latest = await stored.catch(savesAs(this.#kind.saveFailure));
+        return this.#latest;
     }
 
     async #noteDelete(stor: string): Promise<void> {
@@ -138,7 +146,7 @@ class UploadFinish {
         const storage = requireStorage(this.#services, this.#upload.storage);
         try {
             if (await holdsBytes(storage, uuid, this.#kind.name, previous)) {
-                await this.#save(() => ({ ...this.#before }));
+                await this.#save((raw) => this.#slot.restored(raw, this.#before));
             }
         } catch (error) {
             this.#isUnsettled = true;
@@ -194,8 +202,8 @@ export async function finishUpload(
 ): Promise<StoredImage> {
     try {
         return await withCleanup(services, [uuid], async (cleanup) => {
-            const { raw } = await loadOwnImage(services, context, uuid);
-            return new UploadFinish(services, context, job, cleanup, raw).run();
+            const before = await loadOwnImage(services, context, uuid);
+            return new UploadFinish(services, context, job, cleanup, before).run();
         });
     } catch (error) {
         await job.upload.writer.abort();

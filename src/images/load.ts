@@ -131,6 +131,19 @@ export async function loadOwnImage(
     return image;
 }
 
+/**
+ * The image the call may change, as the request has read it already if it has.
+ *
+ * @throws as {@link loadOwnImage}
+ */
+export async function ownImageSeen(
+    services: ImageServices,
+    context: RequestContext,
+    uuid: string,
+): Promise<StoredImage> {
+    return context.seen?.raw.uuid === uuid ? context.seen : loadOwnImage(services, context, uuid);
+}
+
 /** Reads an image whoever asks; `undefined` when there is none. @throws 503 */
 export async function findImage(services: ImageServices, uuid: string): Promise<StoredImage | undefined> {
     try {
