@@ -63,5 +63,5 @@ export async function createImage(
         lifespanDays: config.placeholderImageLifespanDays,
         now: services.clock.now(),
     });
-    return storeNewImage(services, context, raw, { isFresh: true });
+    return storeNewImage(services, context, raw);
 }

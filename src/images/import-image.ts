@@ -1,22 +1,23 @@
 import semver from 'semver';
 import { UNSET_OWNER_UUID } from '../base/constants.js';
 import { imageUuidAlreadyExists, invalidParameter, operatorOnly } from '../base/errors.js';
+import { isUuid } from '../base/uuid.js';
 import type { StoredImage } from '../database/database.js';
 import { buildImage } from '../manifest/build.js';
 import { text } from '../manifest/coerce.js';
 import type { JsonObject, JsonValue, RawImage } from '../manifest/types.js';
 import { upgradeManifest } from '../manifest/upgrade.js';
-import { storeChange } from './change-image.js';
+import { type Draft, storeChange } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { inSelectedChannel } from './create-image.js';
 import { savesAs } from './failures.js';
 import { recordedFiles } from './image-files.js';
-import type { Cleanup } from './image-task.js';
+import { type Cleanup, withCleanup } from './image-task.js';
 import { findImage } from './load.js';
 import { isJsonObject } from './object-rule.js';
 import { requireKnownOwner } from './owner-check.js';
 import { manifestRules } from './rules.js';
-import { findOrigin, storeNewImage } from './store-new-image.js';
+import { findOrigin, requireOriginStill, storeFreshImage } from './store-new-image.js';
 
 /** First imgadm that sets `min_platform` of lx images right (http-api 3.4). */
 const FIRST_SOUND_IMGADM = '3.7.4';
@@ -89,19 +90,38 @@ function withSoundPlatform(data: JsonObject, origin: RawImage | undefined, userA
  */
 async function replacePlaceholder(
     services: ImageServices,
-    existing: StoredImage,
+    placeholder: StoredImage,
     raw: RawImage,
     cleanup: Cleanup,
 ): Promise<StoredImage> {
-    requirePlaceholder(existing.raw);
-    const files = recordedFiles(existing.raw);
+    const files = recordedFiles(placeholder.raw);
     if (files.length > 0) {
         const noted = services.journal.note(raw.uuid, files);
         cleanup.add(await noted.catch(savesAs(`error saving image ${raw.uuid}`)));
     }
-    return storeChange(services, raw.uuid, (current) => {
+    const change = (current: RawImage): Draft => {
         requirePlaceholder(current);
         return { ...raw };
+    };
+    return storeChange(services, raw.uuid, change, { seen: placeholder });
+}
+
+/** The record a manifest makes (http-api 3.4 #5-#10). @throws 422, 503 */
+async function importedRecord(
+    services: ImageServices,
+    context: RequestContext,
+    given: JsonObject,
+    skipOwnerCheck: boolean,
+): Promise<RawImage> {
+    const upgraded = upgradeManifest(given);
+    const origin = await findOrigin(services, context, upgraded['origin']);
+    const owned = await withLocalOwner(services, upgraded, skipOwnerCheck);
+    const data = withSoundPlatform(owned, origin, context.userAgent);
+    const config = services.config.current;
+    return buildImage('import', inSelectedChannel(services, context, data), {
+        rules: manifestRules(config),
+        lifespanDays: config.placeholderImageLifespanDays,
+        now: services.clock.now(),
     });
 }
 
@@ -125,21 +145,18 @@ export async function importImage(
     const given = isJsonObject(body) ? body : {};
     requireSameUuid(uuid, given);
     const skipOwnerCheck = options.skipOwnerCheck();
-    const existing = await findImage(services, uuid);
-    if (existing !== undefined) {
-        requirePlaceholder(existing.raw);
-    }
-    const upgraded = upgradeManifest(given);
-    const origin = await findOrigin(services, context, upgraded['origin']);
-    const owned = await withLocalOwner(services, upgraded, skipOwnerCheck);
-    const data = withSoundPlatform(owned, origin, context.userAgent);
-    const config = services.config.current;
-    const raw = buildImage('import', inSelectedChannel(services, context, data), {
-        rules: manifestRules(config),
-        lifespanDays: config.placeholderImageLifespanDays,
-        now: services.clock.now(),
-    });
-    return storeNewImage(services, context, raw, {
-        replace: (present, cleanup) => replacePlaceholder(services, present, raw, cleanup),
+    const origin = given['origin'];
+    const uuids = isUuid(origin) ? [uuid, origin] : [uuid];
+    return withCleanup(services, uuids, async (cleanup) => {
+        const existing = await findImage(services, uuid);
+        if (existing !== undefined) {
+            requirePlaceholder(existing.raw);
+        }
+        const raw = await importedRecord(services, context, given, skipOwnerCheck);
+        if (existing === undefined) {
+            return storeFreshImage(services, context, raw);
+        }
+        const replaced = await replacePlaceholder(services, existing, raw, cleanup);
+        return requireOriginStill(services, context, replaced);
     });
 }

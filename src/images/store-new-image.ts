@@ -1,11 +1,10 @@
 import type { StoredImage } from '../database/database.js';
-import { ApiError, imageUuidAlreadyExists, originDoesNotExist } from '../base/errors.js';
+import { ApiError, originDoesNotExist } from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
 import { text } from '../manifest/coerce.js';
 import type { JsonValue, RawImage } from '../manifest/types.js';
 import { accountMayAccess } from '../manifest/visibility.js';
 import type { ImageServices, RequestContext } from './context.js';
-import { type Cleanup, withCleanup } from './image-task.js';
 import { findImage } from './load.js';
 
 /**
@@ -35,8 +34,11 @@ export async function findOrigin(
  * The origin may have been deleted between its check and the moment its new dependent could be seen;
  * in this process the origin's queue prevents that, in others nothing does (http-api D42). Whoever
  * deletes an image looks for dependents afterwards too, so one of the two always notices.
+ *
+ * @returns `stored`
+ * @throws 422 `OriginDoesNotExist`, when the record has been deleted again
  */
-async function requireOriginStill(
+export async function requireOriginStill(
     services: ImageServices,
     context: RequestContext,
     stored: StoredImage,
@@ -61,7 +63,7 @@ async function requireOriginStill(
  * Archives and stores a new record under a uuid nobody has. Only for tasks that run in the queues of
  * the image and its origin already, all others use {@link storeNewImage}.
  *
- * @throws 422 `OriginDoesNotExist`, 500, 503
+ * @throws 409 `ImageUuidAlreadyExists`, 422 `OriginDoesNotExist`, 500, 503
  */
 export async function storeFreshImage(
     services: ImageServices,
@@ -73,31 +75,16 @@ export async function storeFreshImage(
 }
 
 /**
- * Archives and stores a new record. The caller has checked the origin; its queue is held, so that this
- * process does not delete it before its new dependent can be seen.
+ * Archives and stores a new record under a uuid made just now. The caller has checked the origin; its
+ * queue is held, so that this process does not delete it before its new dependent can be seen.
  *
- * @param options.isFresh the uuid was made just now: nothing can have it
- * @param options.replace what to do when an image with this uuid exists; by default that is an error
- * @throws 409 `ImageUuidAlreadyExists`, 422 `OriginDoesNotExist`, 500, 503, what `replace` throws
+ * @throws 422 `OriginDoesNotExist`, 500, 503
  */
 export async function storeNewImage(
     services: ImageServices,
     context: RequestContext,
     raw: RawImage,
-    options: {
-        readonly isFresh?: boolean;
-        readonly replace?: (existing: StoredImage, cleanup: Cleanup) => Promise<StoredImage>;
-    } = {},
 ): Promise<StoredImage> {
     const uuids = raw.origin === undefined ? [raw.uuid] : [raw.uuid, raw.origin];
-    return withCleanup(services, uuids, async (cleanup) => {
-        const existing = options.isFresh === true ? undefined : await findImage(services, raw.uuid);
-        if (existing === undefined) {
-            return storeFreshImage(services, context, raw);
-        }
-        if (options.replace === undefined) {
-            throw imageUuidAlreadyExists(raw.uuid);
-        }
-        return requireOriginStill(services, context, await options.replace(existing, cleanup));
-    });
+    return services.imageQueue.runAll(uuids, () => storeFreshImage(services, context, raw));
 }
