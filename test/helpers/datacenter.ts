@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { UfdsDouble } from '../doubles/ufds/ufds-double.js';
 import { HttpClient } from './http-client.js';
 import { rawRecord, writeFixtureBytes, writeFixtures, type Fixture } from './images.js';
 import { PRIVATE_IMAGES, PUBLIC_IMAGES } from './listing-images.js';
@@ -24,7 +25,7 @@ export interface MorayPlace {
 
 /** How to start a datacenter's servers; everything is optional. */
 export interface DatacenterOptions {
-    /** Keys of the config file over {@link datacenterConfig}. */
+    /** Keys of the config file over those of {@link datacenterConfig}. */
     readonly config?: Readonly<Record<string, unknown>>;
     /** Images there from the start; default: {@link DC_IMAGES}. */
     readonly images?: readonly Fixture[];
@@ -32,7 +33,8 @@ export interface DatacenterOptions {
     readonly processes?: number;
     /** Absent: records are kept in files, by one of the processes. */
     readonly moray?: MorayPlace;
-    readonly ufds?: { readonly url: string; readonly bindDN: string; readonly bindPassword: string };
+    /** The user database; absent: one of its own, with the users of the tests. */
+    readonly ufds?: UfdsDouble;
 }
 
 /** A datacenter's running servers. */
@@ -43,6 +45,7 @@ export interface Datacenter {
     readonly server: ServerProcess;
     /** A client of the first server; nothing is signed in a datacenter. */
     readonly client: HttpClient;
+    readonly ufds: UfdsDouble;
     /** Port of the first server's metrics listener. */
     readonly metricsPort: number;
     /** An image's record exactly as it is stored; `undefined`: there is none. */
@@ -50,8 +53,11 @@ export interface Datacenter {
 }
 
 /** Every key that mode dc asks for; whoever starts a server adds a port for the metrics. */
-export function datacenterConfig(options: DatacenterOptions = {}): Record<string, unknown> {
-    const { moray, ufds } = options;
+export function datacenterConfig(
+    ufds: UfdsDouble['config'],
+    options: DatacenterOptions = {},
+): Record<string, unknown> {
+    const { moray } = options;
     return {
         mode: 'dc',
         authType: 'none',
@@ -61,7 +67,7 @@ export function datacenterConfig(options: DatacenterOptions = {}): Record<string
         serverUuid: '44454c4c-5400-1034-8053-b5c04f383432',
         adminIp: '127.0.0.1',
         adminUuid: ADMIN,
-        ufds: ufds ?? { url: 'ldap://127.0.0.1:1', bindDN: 'cn=root', bindPassword: 'secret' },
+        ufds,
         moray: moray === undefined ? { host: '127.0.0.1', port: 1 } : { host: moray.host, port: moray.port },
         databaseType: moray === undefined ? 'local' : 'moray',
         ...options.config,
@@ -81,9 +87,11 @@ export async function startDatacenter(t: Test, options: DatacenterOptions = {}):
     t.setTimeout(LIMIT_MS);
     const { moray, images = DC_IMAGES, processes = 1 } = options;
     const baseDir = temporaryDirectory();
+    const ufds = options.ufds ?? (await UfdsDouble.start());
     const servers: ServerProcess[] = [];
     t.teardown(async () => {
         const ends = await Promise.allSettled(servers.map(expectCleanEnd));
+        if (options.ufds === undefined) await ufds.stop();
         rmSync(baseDir, { recursive: true, force: true });
         const failure = ends.find((end) => end.status === 'rejected');
         if (failure !== undefined) throw failure.reason;
@@ -93,7 +101,7 @@ export async function startDatacenter(t: Test, options: DatacenterOptions = {}):
     const metricsPort = await freePort();
     for (let i = 0; i < processes; i++) {
         const metrics = { port: i === 0 ? metricsPort : await freePort() };
-        const config = { metrics, ...datacenterConfig(options) };
+        const config = { metrics, ...datacenterConfig(ufds.config, options) };
         servers.push(await ServerProcess.start({ baseDir, config }));
     }
     // Now that a server has made the bucket.
@@ -105,6 +113,7 @@ export async function startDatacenter(t: Test, options: DatacenterOptions = {}):
         servers,
         server,
         client: new HttpClient(server.port),
+        ufds,
         metricsPort,
         record: (uuid) => moray?.read(uuid) ?? Promise.resolve(readLocalRecord(baseDir, uuid)),
     };

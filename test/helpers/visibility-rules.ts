@@ -1,6 +1,7 @@
 // Who may see and change what, written down from http-api 1.12, 1.15 and 3 as tables.
 import { PNG, USERS, gzipFile, manifest, type Fixture } from './images.js';
 import {
+    badAccount,
     badAction,
     invalidParameter,
     notFound,
@@ -178,7 +179,21 @@ const READS: readonly Operation[] = [
         outcome: (image) => (hasFile(image) ? 200 : notFound(`image "${image.uuid}" has no file`)),
     },
     { name: 'GetImageIcon', method: 'GET', suffix: '/icon', allowed: 'viewer', outcome: withIcon },
-    { name: 'ListImageJobs', method: 'GET', suffix: '/jobs', allowed: 'viewer', outcome: ok },
+    ...['jobs', 'ancestors', 'dependents', 'clones'].map((what): Operation => ({
+        name: `list of ${what}`,
+        method: 'GET',
+        suffix: `/${what}`,
+        allowed: 'viewer',
+        outcome: ok,
+    })),
+    {
+        name: 'usage',
+        method: 'GET',
+        suffix: '/usage',
+        allowed: 'viewer',
+        // The datacenter has no VMAPI.
+        outcome: () => ({ status: 501, code: 'NotAvailable', message: 'image usage is not available' }),
+    },
 ];
 
 const FIELD_WRITES: readonly Operation[] = [
@@ -264,6 +279,23 @@ const ADMIN_WRITES: readonly Operation[] = [
     }),
 ];
 
+/** Only an active image that is shared by name, and nobody but the account it is shared with. */
+function cloning({ uuid, state }: Sample, caller: Caller): Outcome {
+    const account = CALLERS[caller];
+    if (account === undefined) return badAccount('undefined');
+    if (state !== 'active') return validationFailed('image is not active', ['active', 'Invalid']);
+    const message = `Image ${uuid} is not shared with account ${USERS[account]}`;
+    return caller === 'member' ? 200 : { status: 422, code: 'ImageNotShared', message };
+}
+
+const cloneImage: Operation = {
+    name: 'CloneImage',
+    method: 'POST',
+    suffix: '/clone',
+    allowed: 'viewer',
+    outcome: cloning,
+};
+
 const deleteImage: Operation = {
     name: 'DeleteImage',
     method: 'DELETE',
@@ -278,6 +310,7 @@ export const OPERATIONS: readonly Operation[] = [
     ...FIELD_WRITES,
     ...BYTE_WRITES,
     ...ADMIN_WRITES,
+    cloneImage,
     deleteImage,
 ];
 

@@ -136,12 +136,11 @@ async function checkCells(t: Test, dc: Datacenter, cells: readonly Cell[], more 
         const before = await dc.record(image.uuid);
         t.type(before, 'string', `${what}: there is a record`);
         const answer = await send(dc, cell, more);
-        if (typeof expected === 'number') {
-            await expectSuccess(t, dc, cell, answer, what);
-            continue;
+        if (typeof expected === 'number') await expectSuccess(t, dc, cell, answer, what);
+        else expectError(t, answer, expected, what);
+        if (typeof expected !== 'number' || operation.allowed === 'viewer') {
+            t.equal(await dc.record(image.uuid), before, `${what}: the record is what it was`);
         }
-        expectError(t, answer, expected, what);
-        t.equal(await dc.record(image.uuid), before, `${what}: the record is what it was`);
     }
 }
 
@@ -185,13 +184,13 @@ for (const [database, options] of Object.entries(DATABASES)) {
         }
     });
 
-    await t.test(`with channels and the database ${database}`, async (outer) => {
+    await t.test(`with channels, with the database ${database}`, async (outer) => {
         const config = { channels: CHANNELS };
         const inDev = { channels: ['dev'] };
-        const cells = cellsFor(OPERATIONS);
+        const cells = cellsFor(OPERATIONS.filter(({ channels }) => channels === true));
         const images = fixturesOf(cells, inDev);
         const dc = await startDatacenter(outer, { ...(await options()), config, images });
-        await outer.test('in the channel selected by default', (test) => checkCells(test, dc, cells));
+        await checkCells(outer, dc, cells);
     });
 
     await t.test(`through another channel, with the database ${database}`, async (outer) => {

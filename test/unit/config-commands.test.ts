@@ -101,7 +101,7 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
             'lib/config.js: error: invalid IMGAPI config: config.port (finite) is required\n',
         ],
         [['-f', plain, '--check'], 0, '', ''],
-        [['-f', good, '--check'], 2, 'config.mode dc is not supported by this release\n', ''],
+        [['-f', good, '--check'], 0, '', ''],
         [
             ['-f', bare, '--check'],
             2,
