@@ -163,11 +163,12 @@ export class ImageServer {
             this.#keys && new SignatureAuthenticator({ keys: this.#keys, clock: systemClock, log });
         this.#http = this.#createHttp(renderer, authenticator, metrics);
         this.#metricsListener = metrics && new MetricsListener({ metrics, log });
+        const { listRequests } = this.#backends.database;
         const sources = metricSources({
             images: this.#countedImages(),
             health,
             storageCounts: this.#backends.storageCounts,
-            cacheRequests: renderer.requests,
+            cacheRequests: [renderer.requests, ...(listRequests === undefined ? [] : [listRequests])],
             authFailures: authenticator?.failures,
             inFlight: () => this.#http.inFlight(),
             archived: recent(() => this.#backends.archive.count(), ARCHIVE_COUNT_MAX_AGE_MS, systemClock),
@@ -324,6 +325,8 @@ export class ImageServer {
             await this.#metricsListener?.listen(config.metrics.port, config.metrics.address);
         }
         await this.#roles.start();
+        // Nobody waits for it: its log tells early of a wrong password, and reads never need it.
+        this.#backends.images.accounts?.ping().catch(() => undefined);
         const port = await this.#http.listen(config.port, config.address);
         this.#log.info(`Image API listening on <http://${config.address}:${port}>.`);
         this.#log.info('startup complete');
