@@ -8,8 +8,12 @@ import { OWNER, record, tagged } from '../helpers/records.js';
 /** A database under test, set up to read and write. */
 export interface DatabaseUnderTest {
     readonly database: Database;
-    /** Makes the next such operation fail as on a full disk. */
+    /** Makes the next such operation fail as on a full disk, or as {@link refusal} says. */
     readonly failNext: (operation: 'create' | 'update' | 'move' | 'del') => void;
+    /** What `failNext` lets an operation answer. */
+    readonly refusal?: { readonly code: string; readonly status: number };
+    /** Whether searches lose the spaces at the ends of entries (backends 5). */
+    readonly trimsEntries?: boolean;
 }
 
 /** Opens a database that holds `records`; closed and cleaned up when the test ends. */
@@ -229,9 +233,9 @@ export function databaseSuite(t: Test, open: OpenDatabase): void {
 
     void t.test('a failed write leaves what was', async (t) => {
         const raw = record({ name: 'old' });
-        const { database, failNext } = await open(t, [raw]);
+        const { database, failNext, refusal } = await open(t, [raw]);
         const before = await database.get(raw.uuid);
-        const full = isApiError('StorageIsDown', 503);
+        const full = refusal ?? isApiError('StorageIsDown', 503);
         const other = record();
 
         failNext('create');

@@ -6,6 +6,7 @@ import { storageIsDown } from '#lib/base/errors.js';
 import { DURABLE_STEPS, type DurableSteps } from '#lib/database/local/durable-steps.js';
 import { LocalDatabase } from '#lib/database/local/local-database.js';
 import { MemoryDatabase } from '#lib/database/memory/memory-database.js';
+import { openMoray as openMorayDatabase, startMoray } from '../helpers/moray-databases.js';
 import { configSource } from '../helpers/records.js';
 import { recordingLog } from '../helpers/recording-log.js';
 import { databaseSearchSuite } from './database-search-suite.js';
@@ -54,6 +55,21 @@ const openLocal: OpenDatabase = async (t, records = []) => {
     };
 };
 
+const openMoray: OpenDatabase = async (t, records = []) => {
+    const moray = await startMoray(t);
+    const { database } = await openMorayDatabase(t, moray.port);
+    for (const raw of records) {
+        await database.create(raw);
+    }
+    const methods = { create: 'putObject', update: 'putObject', move: 'batch', del: 'delObject' };
+    return {
+        database,
+        failNext: (operation) => moray.refuse('InternalError', 1, methods[operation]),
+        refusal: { code: 'InternalError', status: 500 },
+        trimsEntries: true,
+    };
+};
+
 void t.test('memory', (t) => {
     databaseSuite(t, openMemory);
     databaseSearchSuite(t, openMemory);
@@ -75,5 +91,11 @@ void t.test('memory', (t) => {
 void t.test('local', (t) => {
     databaseSuite(t, openLocal);
     databaseSearchSuite(t, openLocal);
+    t.end();
+});
+
+void t.test('moray', (t) => {
+    databaseSuite(t, openMoray);
+    databaseSearchSuite(t, openMoray);
     t.end();
 });

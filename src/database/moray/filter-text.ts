@@ -30,7 +30,6 @@ const ESCAPES: Readonly<Record<string, string>> = {
 
 /** A value as it stands in a filter (backends 4.3). */
 export function escapeValue(value: string): string {
-    // eslint-disable-next-line no-control-regex -- NUL is one of the five
     return value.replace(/[*()\\\0]/g, (character) => ESCAPES[character] ?? character);
 }
 

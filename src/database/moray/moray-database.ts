@@ -68,7 +68,7 @@ async function judge<T>(ask: () => T | Promise<T>): Promise<T> {
 }
 
 /** Says that a write has not been done, for its row is still the one it started from. @throws ApiError 503 */
-function requireUnchanged(found: StoredImage | undefined, before: StoredImage): undefined {
+function requireUnchanged(found: StoredImage | undefined, before: StoredImage): void {
     if (found?.token !== before.token) {
         throw unavailable();
     }
@@ -169,9 +169,11 @@ export class MorayDatabase implements Database {
                     send: () => this.#rows.put(record, image.token, { deadline, started }),
                     find: async () => {
                         const found = await this.#rows.find(uuid, deadline);
-                        return found !== undefined && isDeepStrictEqual(found.raw, record)
-                            ? found
-                            : requireUnchanged(found, image);
+                        if (found !== undefined && isDeepStrictEqual(found.raw, record)) {
+                            return found;
+                        }
+                        requireUnchanged(found, image);
+                        return undefined;
                     },
                 };
             }),
@@ -215,7 +217,11 @@ export class MorayDatabase implements Database {
                     },
                     find: async () => {
                         const found = await this.#rows.find(uuid, deadline);
-                        return found === undefined ? true : requireUnchanged(found, image);
+                        if (found === undefined) {
+                            return true;
+                        }
+                        requireUnchanged(found, image);
+                        return undefined;
                     },
                 };
             }),

@@ -73,5 +73,6 @@ declare module 'moray' {
     }
 
     const moray: { createClient(options: ClientOptions): Client };
+    // eslint-disable-next-line no-restricted-syntax -- it is what the package exports
     export default moray;
 }
