@@ -92,12 +92,13 @@ function isEmitted(
 }
 
 /** The keys behind all others, which only those see who ask for them (README, keys after M 7.1 #32). */
-function keysOnRequest(raw: RawImage, { provenance, share }: DocumentForm): JsonObject {
-    const shown = {
-        provenance: provenance && provenanceDocument(raw, provenance),
-        share: share && shareDocument(raw, share),
+function keysOnRequest(raw: RawImage, form: DocumentForm): JsonObject {
+    const provenance = form.provenance && provenanceDocument(raw, form.provenance);
+    const share = form.share && shareDocument(raw, form.share);
+    return {
+        ...(provenance === undefined ? {} : { provenance }),
+        ...(share === undefined ? {} : { share }),
     };
-    return Object.fromEntries(Object.entries(shown).filter(([, value]) => value !== undefined)) as JsonObject;
 }
 
 const EMITTED = fieldsByRank(({ emitted }) => emitted?.rank);
