@@ -73,6 +73,7 @@ export class Control implements ProcessControl {
 
     dropCaches(): void {
         this.#options.renderer.clear();
+        this.#options.backends.database.dropCaches?.();
     }
 
     health(): Promise<HealthReport> {

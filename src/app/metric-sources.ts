@@ -12,8 +12,8 @@ export interface MetricSubjects {
     readonly images: () => Promise<Iterable<StoredImage>>;
     readonly health: HealthMonitor;
     readonly storageCounts: StorageCounts;
-    /** What was asked of the rendered documents kept in memory. */
-    readonly cacheRequests: Tally<'cache' | 'result'>;
+    /** What was asked of the caches. */
+    readonly cacheRequests: readonly Tally<'cache' | 'result'>[];
     /** Requests whose `Authorization` was refused; absent: nobody looks at it. */
     readonly authFailures: Tally<'reason'> | undefined;
     readonly inFlight: () => ReturnType<HttpServer['inFlight']>;
@@ -130,13 +130,13 @@ function eventMetrics(subjects: MetricSubjects): readonly CollectedMetric[] {
             ['stor', 'op'],
             () => subjects.storageCounts.errors,
         ),
-        ofTally(
-            'counter',
-            'imgapi_cache_requests_total',
-            'rendered documents asked for: kept (hit) or rendered anew (miss)',
-            ['cache', 'result'],
-            () => subjects.cacheRequests,
-        ),
+        {
+            type: 'counter',
+            name: 'imgapi_cache_requests_total',
+            help: 'rendered documents and lists asked for: kept (hit) or made anew (miss)',
+            labels: ['cache', 'result'],
+            collect: (set) => subjects.cacheRequests.forEach((tally) => tally.forEach(set)),
+        },
         ofTally(
             'counter',
             'imgapi_auth_failures_total',

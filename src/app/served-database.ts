@@ -1,6 +1,8 @@
 import type Logger from 'bunyan';
 import type { Clock } from '../base/clock.js';
-import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
+import type { BaseDirectories, Config, ConfigSource } from '../base/config-types.js';
+import type { Tally } from '../base/tally.js';
+import { CachedLists } from '../database/cached-lists.js';
 import type { Database, StoredImage } from '../database/database.js';
 import { LocalDatabase } from '../database/local/local-database.js';
 import { LocalSharingStore } from '../database/local/local-sharing.js';
@@ -32,6 +34,10 @@ export interface ServedDatabase {
     all(): Promise<Iterable<StoredImage>>;
     /** What is in memory; absent: nothing is. */
     readonly held?: HeldRecords;
+    /** Drops what is only kept to be faster. */
+    dropCaches?(): void;
+    /** How often lists were answered from a cache; absent: there is none. */
+    readonly listRequests?: Tally<'cache' | 'result'>;
 }
 
 /** What a database is made from. */
@@ -59,7 +65,42 @@ function serveLocalDatabase(options: ServedDatabaseOptions): ServedDatabase {
     };
 }
 
+/** The database that all processes of a datacenter share. */
+async function serveMorayDatabase(
+    address: NonNullable<Config['moray']>,
+    options: ServedDatabaseOptions,
+): Promise<ServedDatabase> {
+    const { config, log, clock } = options;
+    const { MorayConnection } = await import('../database/moray/connection.js');
+    const { MorayDatabase } = await import('../database/moray/moray-database.js');
+    const { MoraySharingStore } = await import('../database/moray/moray-sharing.js');
+    const moray = new MorayConnection({ address, log });
+    const database = new MorayDatabase({ moray, config, log });
+    const lists = new CachedLists({ database, config });
+    return {
+        database: lists,
+        sharing: new MoraySharingStore({ moray, clock }),
+        writers: 'all',
+        becomeWriter: () => Promise.resolve(),
+        revalidate: async () => {
+            await database.revalidate();
+            lists.clear();
+        },
+        close: () => lists.close(),
+        all: () => database.search({ anyOf: [{}], order: 'asc' }),
+        dropCaches: () => lists.clear(),
+        listRequests: lists.requests,
+    };
+}
+
 /** Makes the database that the configuration names; nothing is opened or connected yet. */
 export async function serveDatabase(options: ServedDatabaseOptions): Promise<ServedDatabase> {
-    return Promise.resolve(serveLocalDatabase(options));
+    const { databaseType, moray } = options.config.current;
+    if (databaseType === 'local') {
+        return serveLocalDatabase(options);
+    }
+    if (moray === undefined) {
+        throw new Error('config.moray is missing');
+    }
+    return serveMorayDatabase(moray, options);
 }

@@ -2,7 +2,6 @@ import type { Config } from '../base/config-types.js';
 
 /** The settings that decide it: of a configuration, or of a file that may be wrong elsewhere. */
 interface Asked {
-    readonly databaseType?: unknown;
     readonly storageTypes?: unknown;
     readonly tls?: unknown;
     readonly proxyProtocol?: unknown;
@@ -10,9 +9,8 @@ interface Asked {
 
 /** What a configuration can ask for that this release does not have; one line each. */
 export function unsupportedSettings(asked: Asked): readonly string[] {
-    const { databaseType, storageTypes, tls, proxyProtocol } = asked;
+    const { storageTypes, tls, proxyProtocol } = asked;
     const problems = [
-        databaseType === 'moray' && 'databaseType moray',
         Array.isArray(storageTypes) && storageTypes.includes('manta') && 'storageTypes manta',
         // To go on without these would be to speak another protocol than the one asked for.
         tls !== undefined && tls !== null && 'tls',
