@@ -32,13 +32,13 @@ export interface MorayConnectionOptions {
 
 type Done = (error: Error | null | undefined, result: unknown) => void;
 
-function clientOptions({ address, log }: MorayConnectionOptions): Parameters<typeof moray.createClient>[0] {
+function clientOptions({ address }: MorayConnectionOptions): Parameters<typeof moray.createClient>[0] {
     const { host, port, connectTimeout = 200, retry } = address;
     const delay = retry === false ? 1000 : (retry?.minTimeout ?? 1000);
     const maxDelay = Math.max(delay, retry === false ? 16_000 : (retry?.maxTimeout ?? 16_000));
-    const quiet = log.child({ morayClient: true });
-    // The client tells every call and every connection, which is far too much even for debugging.
-    quiet.level(bunyan.FATAL + 1);
+    // The client tells every call and every connection, which is far too much even for debugging. All
+    // loggers of the server share one level, so this one cannot be a child of theirs.
+    const quiet = bunyan.createLogger({ name: 'moray', streams: [] });
     return {
         // Only name servers are asked, which need not know this name.
         host: host === 'localhost' ? '127.0.0.1' : host,
