@@ -86,7 +86,7 @@ void t.test('a failure at any step rolls back', async (t) => {
             fail(bench, nth);
             const error = await failureOf(clone(bench, uuid));
             if (expected.message === '') t.equal(error, EIO, `${name} ${nth}: the first error`);
-            else t.same(await refusal(Promise.reject(error)), expected, `${name} ${nth}`);
+            else t.match(error, expected, `${name} ${nth}`);
             t.same(await inventory(bench), before, `${name} ${nth}: everything is as before`);
             t.ok(await clone(bench, uuid), `${name} ${nth}: it can be done again`);
         }
