@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { once, type EventEmitter } from 'node:events';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { batchCall } from './batch-call.js';
@@ -80,11 +80,14 @@ export class MorayDouble {
         const listener = this.#listener;
         if (listener === undefined) return;
         this.#listener = undefined;
-        const closed = once(listener, 'close');
+        const sockets = [...this.#sockets];
+        const closed = [listener, ...sockets].map(
+            (emitter: EventEmitter) => new Promise((resolve) => emitter.once('close', resolve)),
+        );
         listener.close();
         this.breakConnections();
         this.#faults.clear();
-        await closed;
+        await Promise.all(closed);
         this.#cache.clear();
         await this.#store.close();
     }
@@ -185,7 +188,7 @@ export class MorayDouble {
             const before = fate.kind === 'break' && fate.when === 'before';
             const messages = before ? [] : await this.#call(method, request.argv());
             if (fate.kind === 'break') socket.destroy(new Error('broken off'));
-            else if (!socket.destroyed) await send(request, messages);
+            else if (!socket.destroyed) send(request, messages);
         } catch (error) {
             if (!socket.destroyed) request.fail(asMorayError(error));
         }
@@ -198,10 +201,9 @@ export class MorayDouble {
     }
 }
 
-async function send(request: FastRequest, messages: readonly object[]): Promise<void> {
-    for (const message of messages) {
-        if (!request.write(message)) await once(request, 'drain');
-    }
+/** Sends an answer; it is in memory already, so there is nothing to gain from waiting for the client. */
+function send(request: FastRequest, messages: readonly object[]): void {
+    for (const message of messages) request.write(message);
     request.end();
 }
 
