@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
 import bunyan from 'bunyan';
 import type Logger from 'bunyan';
 import moray from 'moray';
@@ -11,6 +12,8 @@ import { isNamed, NotConnectedError, TimeoutError } from './failures.js';
 const CALL_TIMEOUT = 15_000;
 /** How long the first calls after the start wait for the first connection, milliseconds. */
 const FIRST_CONNECT_WAIT = 1000;
+/** Longest wait for connections to end, milliseconds. */
+const CLOSE_LIMIT = 1000;
 /** Shortest time between two lines of the log that say the same, milliseconds. */
 const REPEAT_WARNING = 60_000;
 /** Connections that are held, and most that there ever are. */
@@ -162,6 +165,10 @@ export class MorayConnection extends EventEmitter {
         signal?.throwIfAborted();
         let stop: (() => void) | undefined;
         const answer = this.call(this.deadline(), (client, done) => {
+            if (signal?.aborted === true) {
+                done(signal.reason as Error, undefined);
+                return;
+            }
             const rows: unknown[] = [];
             const found = client.findObjects(bucket, filter, options);
             found.on('record', (row: unknown) => rows.push(row));
@@ -192,7 +199,8 @@ export class MorayConnection extends EventEmitter {
         if (this.#client !== undefined) {
             const closed = once(this.#client, 'close');
             this.#client.close();
-            await closed;
+            // It ends pauses between attempts to connect late, which nobody needs to wait for.
+            await Promise.race([closed, pause(CLOSE_LIMIT, undefined, { ref: false })]);
         }
     }
 
