@@ -53,6 +53,12 @@ export class Gate {
     }
 }
 
+/** Whether a call asks the database: a version is known without it, and so is a ping that is not deep. */
+function needsDatabase(method: string, [options]: readonly unknown[]): boolean {
+    if (method === 'ping') return (options as { readonly deep?: boolean } | undefined)?.deep === true;
+    return method !== 'version';
+}
+
 /** What a test has told the double to do wrong. */
 export class Faults {
     readonly #rules: Rule[] = [];
@@ -106,11 +112,11 @@ export class Faults {
     }
 
     /** Waits as told and decides on a call. @throws what it is to be refused with */
-    async decide(method: string): Promise<Fate> {
+    async decide(method: string, args: readonly unknown[]): Promise<Fate> {
         const wait = this.#delays.get(method) ?? this.#delays.get(undefined);
         if (wait !== undefined) await delay(wait);
         await this.#gates.get(method)?.pass();
-        if (this.#databaseLost && method !== 'version') throw noDatabasePeers();
+        if (this.#databaseLost && needsDatabase(method, args)) throw noDatabasePeers();
         const index = this.#rules.findIndex((rule) => rule.method === undefined || rule.method === method);
         const rule = this.#rules[index];
         if (rule === undefined) return { kind: 'answer' };

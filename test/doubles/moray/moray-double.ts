@@ -75,7 +75,7 @@ export class MorayDouble {
         this.#listener = listener;
     }
 
-    /** Stops listening and breaks off all connections; the data stays. */
+    /** Stops listening, breaks off all connections and ends all faults; the data stays. */
     async stop(): Promise<void> {
         const listener = this.#listener;
         if (listener === undefined) return;
@@ -137,7 +137,7 @@ export class MorayDouble {
         return this.#faults.pause(method);
     }
 
-    /** From now on every call but `version` answers NoDatabasePeersError. */
+    /** From now on every call that needs the database answers NoDatabasePeersError. */
     loseDatabase(): void {
         this.#faults.loseDatabase();
     }
@@ -183,7 +183,7 @@ export class MorayDouble {
 
     async #answer(socket: Socket, method: string, request: FastRequest): Promise<void> {
         try {
-            const fate = await this.#faults.decide(method);
+            const fate = await this.#faults.decide(method, request.argv());
             if (fate.kind === 'hang') return;
             const before = fate.kind === 'break' && fate.when === 'before';
             const messages = before ? [] : await this.#call(method, request.argv());
