@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { connect } from 'node:net';
 import t from 'tap';
 import { VmapiDouble } from '../doubles/vmapi/vmapi-double.js';
 import { USERS, type Fixture } from '../helpers/images.js';
 import { expectError, notBoolean, notFound } from '../helpers/rows.js';
 import { startDatacenter } from '../helpers/datacenter.js';
+import { eventually } from '../helpers/server-process.js';
 import { startServer } from '../helpers/start-server.js';
 
 const ROOT = '10000000-0000-4000-8000-000000000001';
@@ -61,7 +63,7 @@ void t.test('usage', async (t) => {
     const vmapi = await new VmapiDouble().start();
     t.teardown(() => vmapi.stop());
     const config = { vmapi: { url: `${vmapi.url}/` } };
-    const { client } = await startDatacenter(t, { images: FIXTURES, config });
+    const { client, server } = await startDatacenter(t, { images: FIXTURES, config });
     const first = vm(ROOT, USERS.vader);
     const second = vm(ROOT, USERS.luke, 'stopped');
     vmapi.vms.push(
@@ -176,6 +178,17 @@ void t.test('usage', async (t) => {
             t.equal(answer.header('retry-after'), '5', fault);
             t.equal((await client.get(`/images/${ROOT}/dependents`)).status, 200, 'other queries work');
         }
+        vmapi.fault = 'hang';
+        vmapi.requests.length = 0;
+        const socket = connect(server.port, '127.0.0.1');
+        socket.write(`GET ${usage} HTTP/1.1\r\nHost: a\r\n\r\n`);
+        await eventually('the question', 5000, () => vmapi.requests.length === 1);
+        socket.destroy();
+        await eventually(
+            'the question to be given up with its client',
+            10_000,
+            () => vmapi.sockets.size === 0,
+        );
         vmapi.fault = 'none';
         await vmapi.stop();
         expectError(t, await client.get(usage), UNAVAILABLE, 'stopped');
