@@ -19,7 +19,6 @@ export const UNUSED_KEYS: ReadonlySet<string> = new Set([
     'imgapiUrlFromDatacenter',
     'instanceUuid',
     'jobs',
-    'listCacheTtlMs',
     'lxdRegistries',
     'manta',
     'maxSockets',
