@@ -1,8 +1,10 @@
+import { benchDatacenter } from './datacenter.js';
 import { benchManyImages } from './many-images.js';
 import { benchTransfers } from './transfers.js';
 
 /** All measurements by name; `make bench` runs them all, `make bench BENCH=name` one. */
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
+    datacenter: () => benchDatacenter(),
     'many-images': () => benchManyImages(),
     transfers: () => benchTransfers(),
 };
