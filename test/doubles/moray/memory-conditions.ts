@@ -41,8 +41,13 @@ function compare(type: ScalarType, left: ScalarValue, right: ScalarValue): numbe
     return Number(left) - Number(right);
 }
 
+/** Lower case as PostgreSQL makes it with locale C: of ASCII letters only. */
+function lowerCase(text: string): string {
+    return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
+
 /** SQL's LIKE: `%` any text, `_` one character, a backslash takes the next one as it is. */
-function likeExpression(pattern: string, flags: string): RegExp {
+function likeExpression(pattern: string): RegExp {
     let source = '';
     const characters = Array.from(pattern);
     for (let index = 0; index < characters.length; index++) {
@@ -51,13 +56,25 @@ function likeExpression(pattern: string, flags: string): RegExp {
         else if (character === '_') source += '.';
         else {
             const literal = character === '\\' ? (characters[++index] ?? '') : character;
-            source += literal.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
+            source += literal.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
         }
     }
-    return new RegExp(`^${source}$`, flags);
+    return new RegExp(`^${source}$`, 'su');
 }
 
-type Test = (row: StoredRow) => boolean;
+/** SQL's answer to a test; `undefined` for unknown, which is not true and stays unknown when negated. */
+type Verdict = boolean | undefined;
+type Test = (row: StoredRow) => Verdict;
+
+function allOf(tests: readonly Test[], row: StoredRow): Verdict {
+    const verdicts = tests.map((test) => test(row));
+    if (verdicts.includes(false)) return false;
+    return verdicts.includes(undefined) ? undefined : true;
+}
+
+function negated(verdict: Verdict): Verdict {
+    return verdict === undefined ? undefined : !verdict;
+}
 
 function compareTest(bucket: Bucket, op: '=' | '>=' | '<=', column: string, text: string): Test {
     const type = typeOf(bucket, column);
@@ -66,7 +83,9 @@ function compareTest(bucket: Bucket, op: '=' | '>=' | '<=', column: string, text
     if (isArrayType(type)) {
         return (row) => {
             const entries = columnOf(row, column) as readonly ScalarValue[] | null;
-            return entries?.some((entry) => entry !== null && compare(scalar, entry, value) === 0) ?? false;
+            if (entries === null) return false;
+            if (entries.some((entry) => entry !== null && compare(scalar, entry, value) === 0)) return true;
+            return entries.includes(null) ? undefined : false;
         };
     }
     return (row) => {
@@ -84,31 +103,34 @@ function textTest(column: string, matches: (text: string) => boolean): Test {
     };
 }
 
-/** The condition as a test of rows in memory, with the same outcome as in PostgreSQL. */
+/** The condition as a test of rows in memory, with the same outcome as in PostgreSQL: only `true` passes. */
 export function rowTest(bucket: Bucket, condition: Condition): Test {
     switch (condition.op) {
         case 'all': {
             const tests = condition.parts.map((part) => rowTest(bucket, part));
-            return (row) => tests.every((test) => test(row));
+            return (row) => allOf(tests, row);
         }
         case 'any': {
-            const tests = condition.parts.map((part) => rowTest(bucket, part));
-            return (row) => tests.some((test) => test(row));
+            const tests = condition.parts.map((part) => rowTest(bucket, { op: 'not', part }));
+            return (row) => negated(allOf(tests, row));
         }
         case 'not': {
             const test = rowTest(bucket, condition.part);
-            return (row) => !test(row);
+            return (row) => negated(test(row));
         }
         case 'present':
             return (row) => columnOf(row, condition.column) !== null;
-        case 'like':
-        case 'ilike': {
-            const expression = likeExpression(condition.pattern, condition.op === 'like' ? 'su' : 'siu');
+        case 'like': {
+            const expression = likeExpression(condition.pattern);
             return textTest(condition.column, (text) => expression.test(text));
         }
+        case 'ilike': {
+            const expression = likeExpression(lowerCase(condition.pattern));
+            return textTest(condition.column, (text) => expression.test(lowerCase(text)));
+        }
         case 'caseless=': {
-            const wanted = condition.value.toLowerCase();
-            return textTest(condition.column, (text) => text.toLowerCase() === wanted);
+            const wanted = lowerCase(condition.value);
+            return textTest(condition.column, (text) => lowerCase(text) === wanted);
         }
         default:
             return compareTest(bucket, condition.op, condition.column, condition.value);

@@ -87,7 +87,9 @@ class MemoryTransaction implements Transaction {
 
     async select(bucket: Bucket, selection: Selection): Promise<Selected> {
         const test = rowTest(bucket, selection.where);
-        const all = [...this.#rows(bucket).values()].filter(test).sort(rowOrder(bucket, selection.sort));
+        const all = [...this.#rows(bucket).values()]
+            .filter((row) => test(row) === true)
+            .sort(rowOrder(bucket, selection.sort));
         const end = selection.limit === undefined ? undefined : selection.offset + selection.limit;
         const rows = all.slice(selection.offset, end);
         return selection.count ? { rows, count: all.length } : { rows };

@@ -69,6 +69,14 @@ export function findSuite(t: Test, openStore: OpenStore): void {
         }
     });
 
+    void t.test('an array entry NULL leaves it unknown what the array does not hold', async (t) => {
+        const { client } = await bench(t, openStore);
+        await client.put(BUCKET, 'a', { tags: ['NULL', 'x'] });
+        await client.put(BUCKET, 'b', { tags: ['y', 'x'] });
+        t.same(keysOf(await client.find(BUCKET, '(!(tags=x))')), []);
+        t.same(keysOf(await client.find(BUCKET, '(!(tags=z))')), ['b']);
+    });
+
     void t.test('order: bytes, numbers; nulls last ascending, first descending', async (t) => {
         const { client } = await bench(t, openStore);
         const names = ['b', 'B', 'a', 'é', 'a-b', 'ab', '', undefined];
