@@ -6,7 +6,7 @@ const MAX_IMAGES = 1000;
 const CONTENDED = 5000;
 /** Longest gap, in durations of a cycle of reading, changing and writing, and in milliseconds. */
 const GAP_CYCLES = 8;
-const MAX_GAP = 300;
+const MAX_GAP = 400;
 
 interface OwnWrite {
     /** Number of the write among all of this process. */
