@@ -20,6 +20,7 @@ import {
     sha1Hex,
     type Fixture,
 } from '../helpers/images.js';
+import { startMorayPlace } from '../helpers/moray-place.js';
 import { expectError, notFound, notOwner, validationFailed } from '../helpers/rows.js';
 
 const { vader, luke, emperor, sdc } = USERS;
@@ -40,7 +41,7 @@ const inOrder = [...crowd]
         return String(before) < String(after) ? -1 : 1;
     })
     .map(({ uuid }) => uuid);
-const dc = await startDatacenter(t, { images: [...DC_IMAGES, ...crowd] });
+const dc = await startDatacenter(t, { images: [...DC_IMAGES, ...crowd], moray: await startMorayPlace(t) });
 const { client } = dc;
 
 // ---- image-basics.dc

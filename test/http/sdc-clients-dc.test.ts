@@ -29,6 +29,7 @@ import {
     type LibraryClient,
 } from '../helpers/library-client.js';
 import { libraryFiles, lifeOfAnImage } from '../helpers/library-life.js';
+import { startMorayPlace } from '../helpers/moray-place.js';
 import { temporaryDirectory } from '../helpers/server-process.js';
 
 const { vader, luke, emperor, sdc } = USERS;
@@ -46,7 +47,7 @@ const crowd = Array.from({ length: COUNT }, (_, i): Fixture => ({
     published_at: '2013-01-01T00:00:00Z',
     file: gzipFile('one of many'),
 }));
-const dc = await startDatacenter(t, { images: [...DC_IMAGES, ...crowd] });
+const dc = await startDatacenter(t, { images: [...DC_IMAGES, ...crowd], moray: await startMorayPlace(t) });
 const client = connect(t, dc.server, undefined);
 
 type Images = readonly Document[];
