@@ -1,6 +1,5 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
-import { setTimeout as pause } from 'node:timers/promises';
 import bunyan from 'bunyan';
 import type Logger from 'bunyan';
 import moray from 'moray';
@@ -15,8 +14,6 @@ const CALL_TIMEOUT = 15_000;
 const FIRST_CONNECT_WAIT = 1000;
 /** Longest wait for connections to end, milliseconds. */
 const CLOSE_LIMIT = 1000;
-/** How long the end of the connections is waited for, milliseconds. */
-const CLOSE_WAIT = 1000;
 /** Shortest time between two lines of the log that say the same, milliseconds. */
 const REPEAT_WARNING = 60_000;
 /** Connections that are held, and most that there ever are. */
