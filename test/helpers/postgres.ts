@@ -135,7 +135,8 @@ export class PostgresCluster {
     destroy(): void {
         running.delete(this);
         this.#server?.kill('SIGQUIT');
-        rmSync(this.#directory, { recursive: true, force: true });
+        // Tried again while a server that was just killed still makes files.
+        rmSync(this.#directory, { recursive: true, force: true, maxRetries: 20 });
     }
 
     get #data(): string {
