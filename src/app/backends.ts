@@ -58,7 +58,12 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         currentFiles: (uuid) => currentFiles(database, uuid),
         imageQueue,
     });
-    const uploads = new FileUploadJournal({ directories, log: storageLog });
+    const uploads = new FileUploadJournal({
+        directories,
+        log: storageLog,
+        clock,
+        writers: served.writers,
+    });
     const clones = new FileCloneJournal({ directories, log: storageLog, clock });
     const images = {
         config,

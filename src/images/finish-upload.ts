@@ -1,13 +1,15 @@
+import type Logger from 'bunyan';
 import type { StoredImage } from '../database/database.js';
 import type { ImageFile, ImageIcon, RawImage } from '../manifest/types.js';
-import type { NotedUpload } from '../storage/upload-journal.js';
+import type { UploadClaim } from '../storage/upload-journal.js';
 import { type Draft, storeChange } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { failsAs, savesAs } from './failures.js';
 import { recordedFiles, requireStorage, storageNameOf } from './image-files.js';
-import { type Cleanup, withCleanup } from './image-task.js';
+import { type Cleanup, settlingDeletes } from './image-task.js';
 import { loadOwnImage } from './load.js';
 import type { Upload } from './receive-upload.js';
+import { claimUpload } from './recover-uploads.js';
 import { type BytesEntry, holdsBytes } from './stored-bytes.js';
 import type { UploadKind } from './upload-kinds.js';
 
@@ -27,6 +29,13 @@ export interface UploadSlot {
     filled(raw: RawImage, before: RawImage): Draft;
 }
 
+/** An upload and where it goes. */
+interface UploadJob {
+    readonly kind: UploadKind;
+    readonly upload: Upload;
+    readonly slot: UploadSlot;
+}
+
 /** The work behind the temporary name of one upload; runs in the image's queue. */
 class UploadFinish {
     readonly #services: ImageServices;
@@ -38,14 +47,16 @@ class UploadFinish {
     readonly #before: RawImage;
     /** The record as it was read or stored last. */
     #latest: StoredImage;
+    readonly #claim: UploadClaim;
     /** Whether the previous bytes are in place without a record that names them. */
     #isUnsettled = false;
 
     constructor(
         services: ImageServices,
         context: RequestContext,
-        job: { readonly kind: UploadKind; readonly upload: Upload; readonly slot: UploadSlot },
+        job: UploadJob,
         cleanup: Cleanup,
+        claim: UploadClaim,
         before: StoredImage,
     ) {
         this.#services = services;
@@ -54,8 +65,14 @@ class UploadFinish {
         this.#upload = job.upload;
         this.#slot = job.slot;
         this.#cleanup = cleanup;
+        this.#claim = claim;
         this.#before = before.raw;
         this.#latest = before;
+    }
+
+    /** Whether bytes and record agree; if not, the next start brings them together. */
+    get isSettled(): boolean {
+        return !this.#isUnsettled;
     }
 
     async run(): Promise<StoredImage> {
@@ -65,12 +82,8 @@ class UploadFinish {
         if (previous !== undefined && !replacesBytes) {
             await this.#noteDelete(storageNameOf(previous)).catch(savesAs(this.#kind.saveFailure));
         }
-        const noted = await this.#noteUpload(replacesBytes ? previous : undefined);
-        try {
-            return await this.#replace(replacesBytes ? previous : undefined);
-        } finally {
-            await this.#forget(noted);
-        }
+        await this.#noteUpload(replacesBytes ? previous : undefined);
+        return await this.#replace(replacesBytes ? previous : undefined);
     }
 
     /** Makes the bytes visible and the record describe them; `previous` is what is in their place now. */
@@ -95,11 +108,11 @@ class UploadFinish {
         }
     }
 
-    /** So that a crash before {@link UploadFinish.#forget} is settled at the next start. */
-    async #noteUpload(previous: ImageFile | ImageIcon | undefined): Promise<NotedUpload> {
+    /** So that a crash before the claim ends is settled by who comes next. */
+    async #noteUpload(previous: ImageFile | ImageIcon | undefined): Promise<void> {
         const { uuid } = this.#before;
         const next = this.#slot.entry;
-        return this.#services.uploads
+        await this.#claim
             .note({
                 uuid,
                 name: this.#kind.name,
@@ -109,19 +122,6 @@ class UploadFinish {
                 next,
             })
             .catch(savesAs(this.#kind.saveFailure));
-    }
-
-    async #forget(noted: NotedUpload): Promise<void> {
-        if (this.#isUnsettled) {
-            // The next start brings record and bytes together.
-            return;
-        }
-        try {
-            await noted.drop();
-        } catch (error) {
-            const { uuid } = this.#before;
-            this.#context.log.warn({ err: error, uuid }, 'upload intent stays until the next start');
-        }
     }
 
     async #save(change: (raw: RawImage) => Draft): Promise<StoredImage> {
@@ -186,6 +186,36 @@ class UploadFinish {
     }
 }
 
+async function endClaim(claim: UploadClaim, isSettled: boolean, log: Logger): Promise<void> {
+    try {
+        await claim.end(isSettled);
+    } catch (err) {
+        log.warn({ err }, 'upload intent stays until the next upload or start');
+    }
+}
+
+/** Finishes an upload while no other process replaces the same file. Runs in the image's queue. */
+async function finishAlone(
+    services: ImageServices,
+    context: RequestContext,
+    uuid: string,
+    job: UploadJob,
+): Promise<StoredImage> {
+    const { name, saveFailure } = job.kind;
+    const claim = await claimUpload(services, uuid, name, context.log).catch(savesAs(saveFailure));
+    let finish: UploadFinish | undefined;
+    try {
+        return await settlingDeletes(async (cleanup) => {
+            // Read when nobody else replaces the file any more.
+            const before = await loadOwnImage(services, context, uuid);
+            finish = new UploadFinish(services, context, job, cleanup, claim, before);
+            return finish.run();
+        });
+    } finally {
+        await endClaim(claim, finish?.isSettled ?? true, context.log);
+    }
+}
+
 /**
  * Makes an upload visible: the final name first, the record second, both in the image's queue, so
  * that the record always describes the bytes in place (backends W3, crash points for AddImageFile).
@@ -198,13 +228,10 @@ export async function finishUpload(
     services: ImageServices,
     context: RequestContext,
     uuid: string,
-    job: { readonly kind: UploadKind; readonly upload: Upload; readonly slot: UploadSlot },
+    job: UploadJob,
 ): Promise<StoredImage> {
     try {
-        return await withCleanup(services, [uuid], async (cleanup) => {
-            const before = await loadOwnImage(services, context, uuid);
-            return new UploadFinish(services, context, job, cleanup, before).run();
-        });
+        return await services.imageQueue.run(uuid, () => finishAlone(services, context, uuid, job));
     } catch (error) {
         await job.upload.writer.abort();
         throw error;

@@ -3,7 +3,7 @@ import type { StorageType } from '../base/constants.js';
 import { findRecord } from '../maintenance/record-exists.js';
 import type { RawImage } from '../manifest/types.js';
 import type { Storage, StoredFileName } from '../storage/storage.js';
-import type { UploadIntent } from '../storage/upload-journal.js';
+import type { PendingUpload, UploadClaim, UploadIntent } from '../storage/upload-journal.js';
 import { type Draft, storeChange } from './change-image.js';
 import type { ImageServices } from './context.js';
 import { type BytesEntry, holdsBytes } from './stored-bytes.js';
@@ -75,20 +75,66 @@ async function recover(services: ImageServices, intent: UploadIntent): Promise<s
     return outcome;
 }
 
+async function settle(services: ImageServices, intent: UploadIntent, log: Logger): Promise<void> {
+    const outcome = await recover(services, intent);
+    log.info({ uuid: intent.uuid, file: intent.name, outcome }, 'interrupted upload settled');
+}
+
+const UNSETTLED = 'interrupted upload could not be settled';
+
 /**
- * Settles the uploads that a crash cut off between bytes and record, before anything else is written
- * (backends 15, crash points for AddImageFile). One that cannot be settled now is left for the next start.
+ * Takes the right to replace a file, inside the image's queue. What a process that has ended left there
+ * is settled first; what cannot be settled is put aside for the next start.
+ *
+ * @throws as {@link UploadJournal.claim}
+ */
+export async function claimUpload(
+    services: ImageServices,
+    uuid: string,
+    name: StoredFileName,
+    log: Logger,
+): Promise<UploadClaim> {
+    for (;;) {
+        const claim = await services.uploads.claim(uuid, name);
+        if (claim.left === undefined) {
+            return claim;
+        }
+        let isSettled = false;
+        try {
+            await settle(services, claim.left, log);
+            isSettled = true;
+        } catch (err) {
+            log.error({ err, uuid, file: name }, UNSETTLED);
+        }
+        await claim.end(isSettled);
+    }
+}
+
+/** Settles one upload while no process uploads the same file. Runs in the queue of its image. */
+async function settleAlone(services: ImageServices, noted: PendingUpload, log: Logger): Promise<void> {
+    const { intent, drop } = noted;
+    const claim = await claimUpload(services, intent.uuid, intent.name, log);
+    try {
+        if (drop !== undefined) {
+            await settle(services, intent, log);
+            await drop();
+        }
+    } finally {
+        await claim.end(true);
+    }
+}
+
+/**
+ * Settles the uploads that a crash cut off between bytes and record (backends 15, crash points for
+ * AddImageFile). One that cannot be settled now is left for the next start.
  */
 export async function recoverUploads(services: ImageServices, log: Logger): Promise<void> {
     for (const noted of await services.uploads.pending()) {
-        const { intent } = noted;
-        const { uuid, name } = intent;
+        const { uuid, name } = noted.intent;
         try {
-            const outcome = await services.imageQueue.run(uuid, () => recover(services, intent));
-            await noted.drop();
-            log.info({ uuid, file: name, outcome }, 'interrupted upload settled');
+            await services.imageQueue.run(uuid, () => settleAlone(services, noted, log));
         } catch (err) {
-            log.error({ err, uuid, file: name }, 'interrupted upload could not be settled');
+            log.error({ err, uuid, file: name }, UNSETTLED);
         }
     }
 }

@@ -14,7 +14,8 @@ export type Verdict =
 /** Age from which a file that is no lock record cannot be one in the making, ms. */
 const UNREADABLE_AFTER_MS = 10_000;
 
-async function ownerIsGone(record: LockRecord): Promise<boolean> {
+/** Whether the process that wrote a record, on this machine and in this boot, has ended. */
+export async function ownerIsGone(record: LockRecord): Promise<boolean> {
     const state = await processState(record.pid);
     return (
         state === undefined ||

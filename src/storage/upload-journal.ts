@@ -15,20 +15,43 @@ export interface UploadIntent {
     readonly next: ImageFile | ImageIcon;
 }
 
-/** An intent that is on stable storage. */
-export interface NotedUpload {
+/** What a crash has left. */
+export interface PendingUpload {
     readonly intent: UploadIntent;
-    /** Bytes and record agree: forgets the intent, durably. */
-    drop(): Promise<void>;
+    /**
+     * Bytes and record agree: forgets the intent, durably. Absent: it lies where {@link UploadJournal.claim}
+     * finds it.
+     */
+    readonly drop?: () => Promise<void>;
+}
+
+/** The right to replace one file of an image: no other process has it meanwhile. */
+export interface UploadClaim {
+    /** What a process that has ended was doing here; to be settled before anything is changed. */
+    readonly left?: UploadIntent;
+    /** Notes an intent before anything is changed, in the place of what was noted before. */
+    note(intent: UploadIntent): Promise<void>;
+    /**
+     * Gives the right back. What was noted is forgotten, durably, or kept for the next start.
+     *
+     * @param isSettled whether bytes and record agree
+     */
+    end(isSettled: boolean): Promise<void>;
 }
 
 /**
  * Remembers uploads between "the bytes are in place" and "the record says so", so that a crash there
- * loses neither the old file nor the new one (backends 15, crash points for AddImageFile).
+ * loses neither the old file nor the new one (backends 15, crash points for AddImageFile), and lets one
+ * process at a time go through there.
  */
 export interface UploadJournal {
-    /** Notes an intent before anything is changed. */
-    note(intent: UploadIntent): Promise<NotedUpload>;
-    /** What a crash has left. */
-    pending(): Promise<readonly NotedUpload[]>;
+    /**
+     * Waits until no other process finishes an upload of this file. Calls of one process for the same
+     * file follow one another: they run in the image's queue.
+     *
+     * @throws 503 when that takes too long; the file system's error
+     */
+    claim(uuid: string, name: StoredFileName): Promise<UploadClaim>;
+    /** What a crash has left; nothing that a running process is doing. */
+    pending(): Promise<readonly PendingUpload[]>;
 }

@@ -1,9 +1,12 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { recoverUploads } from '#lib/images/recover-uploads.js';
 import type { ImageFile, RawImage } from '#lib/manifest/types.js';
 import type { StorageWriter } from '#lib/storage/storage.js';
+import type { UploadIntent } from '#lib/storage/upload-journal.js';
 import { type Bench, makeBench, onEveryBackend, sha1 } from '../helpers/image-bench.js';
 import { requireAgreement } from '../helpers/image-faults.js';
 import { addFile, FIRST, plantImage, SECOND } from '../helpers/planted-images.js';
@@ -11,8 +14,23 @@ import { addFile, FIRST, plantImage, SECOND } from '../helpers/planted-images.js
 /** How far an upload came before the crash. */
 const POINTS = ['noted', 'old entry removed', 'bytes in place', 'recorded'] as const;
 
+function uploadsOf(bench: Bench): string {
+    const directory = join(bench.base, 'run', 'uploads');
+    mkdirSync(directory, { recursive: true });
+    return directory;
+}
+
 async function setFiles(bench: Bench, uuid: string, files: readonly ImageFile[]): Promise<void> {
     await bench.database.update(uuid, (raw): RawImage => ({ ...raw, files }));
+}
+
+/** Leaves the intent of a process that has ended. */
+function leaveIntent(bench: Bench, intent: UploadIntent): void {
+    const owner = { pid: spawnSync('true').pid, host: hostname(), app: 'upload', at: '' };
+    writeFileSync(
+        join(uploadsOf(bench), `${intent.uuid}.file0.json`),
+        JSON.stringify({ ...owner, ...intent }),
+    );
 }
 
 /** Leaves what a crash leaves that came right after `point`. */
@@ -28,7 +46,7 @@ async function crashAt(
     await writer.write(bytes);
     await writer.close();
     const next: ImageFile = { sha1: sha1(bytes), size: bytes.length, stor: 'local', compression: 'none' };
-    await bench.services.uploads.note({
+    leaveIntent(bench, {
         uuid,
         name: 'file0',
         stor: 'local',
@@ -127,9 +145,42 @@ void t.test('an intent that cannot be read is left where it is', async (t) => {
     const bench = await makeBench(t, { backend: 'local' });
     const uuid = await plantImage(bench);
     await addFile(bench, uuid, FIRST);
-    const directory = join(bench.base, 'run', 'uploads');
+    const directory = uploadsOf(bench);
     writeFileSync(join(directory, `${uuid}.0.json`), '{"uuid":');
     await recoverUploads(bench.services, bench.context().log);
     t.same(readdirSync(directory), [`${uuid}.0.json`]);
     await requireAgreement(t, bench, uuid);
+});
+
+onEveryBackend(t, 'an intent of an earlier release, which had no owner, is settled', async (t, backend) => {
+    const bench = await makeBench(t, { backend });
+    const uuid = await plantImage(bench);
+    await crashAt(bench, uuid, 'bytes in place');
+    const directory = uploadsOf(bench);
+    const [name = ''] = readdirSync(directory);
+    const { pid, host, app, at, ...intent } = JSON.parse(
+        readFileSync(join(directory, name), 'utf8'),
+    ) as Record<string, unknown>;
+    t.match({ pid, host, app, at }, { pid: Number, host: hostname() });
+    unlinkSync(join(directory, name));
+    writeFileSync(join(directory, `${uuid}.0123456789abcdef.json`), JSON.stringify(intent));
+    await recoverUploads(bench.services, bench.context().log);
+    t.same(await bench.bytes(uuid, 'file0'), SECOND);
+    await requireAgreement(t, bench, uuid);
+    t.same(readdirSync(directory), []);
+});
+
+onEveryBackend(t, 'the next upload of the file settles what was left first', async (t, backend) => {
+    const bench = await makeBench(t, { backend });
+    const uuid = await plantImage(bench);
+    await addFile(bench, uuid, FIRST);
+    await crashAt(bench, uuid, 'bytes in place');
+    await addFile(bench, uuid, FIRST);
+    t.same(await bench.bytes(uuid, 'file0'), FIRST);
+    await requireAgreement(t, bench, uuid);
+    t.same(readdirSync(uploadsOf(bench)), []);
+    t.same(
+        (await bench.files()).map((file) => file.name),
+        ['file0'],
+    );
 });

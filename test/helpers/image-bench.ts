@@ -8,6 +8,7 @@ import type { Config } from '#lib/base/config-types.js';
 import type { StorageType } from '#lib/base/constants.js';
 import { baseDirectories } from '#lib/base/directories.js';
 import { ApiError } from '#lib/base/errors.js';
+import { systemClock } from '#lib/base/clock.js';
 import { KeyedQueue } from '#lib/base/keyed-queue.js';
 import type { Database, StoredImage } from '#lib/database/database.js';
 import { LocalDatabase } from '#lib/database/local/local-database.js';
@@ -152,7 +153,7 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
     const journal = new FileDeleteJournal({
         directories,
         log,
-        clock: { now: () => Date.now() },
+        clock: systemClock,
         storages,
         currentFiles: (uuid) => currentFiles(seen, uuid),
         imageQueue,
@@ -164,7 +165,7 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
         storages,
         archive,
         journal,
-        uploads: new FileUploadJournal({ directories, log }),
+        uploads: new FileUploadJournal({ directories, log, clock: systemClock, writers: 'all' }),
         clones: new FileCloneJournal({ directories, log, clock: now }),
         imageQueue,
         sharing:

@@ -1,0 +1,47 @@
+import { hostname } from 'node:os';
+import type { Clock } from '../base/clock.js';
+import type { LockFile, LockRecord } from '../lock/lock-record.js';
+import { ownRecord } from '../lock/lock-record.js';
+import { ownerIsGone } from '../lock/staleness.js';
+
+/** Age from which a file without an owner is not one in the making, milliseconds. */
+const UNOWNED_MS = 10_000;
+
+/** Age from which what a process of another machine has not finished counts as left, milliseconds. */
+const FOREIGN_MS = 86_400_000;
+
+/** Tells this process's claims and intents from those of others, living and gone. */
+export class UploadOwner {
+    readonly #clock: Clock;
+    #record: Promise<LockRecord> | undefined;
+
+    constructor(clock: Clock) {
+        this.#clock = clock;
+    }
+
+    /** What tells whose a claim is. */
+    record(): Promise<LockRecord> {
+        this.#record ??= ownRecord('upload', this.#clock);
+        return this.#record;
+    }
+
+    /**
+     * Whether nobody is working on a claim any more. In doubt somebody is.
+     *
+     * @param found not held by this process at the moment
+     */
+    async hasLeft(found: LockFile): Promise<boolean> {
+        const age = Math.abs(this.#clock.now() - found.mtimeMs);
+        const { record } = found;
+        if (record === undefined) {
+            return age > UNOWNED_MS;
+        }
+        const self = await this.record();
+        const isSameBoot = record.bootId === self.bootId;
+        if (record.host !== hostname()) {
+            return age > FOREIGN_MS;
+        }
+        const isSelf = record.pid === self.pid && record.startTime === self.startTime;
+        return !isSameBoot || isSelf || (await ownerIsGone(record));
+    }
+}
