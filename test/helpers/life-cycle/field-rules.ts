@@ -249,7 +249,10 @@ function normalised(fields: Fields): Fields {
 /** Checks the fields of an image as they would be stored and gives them in their proper form (manifest 3). */
 export function validated(fields: Fields, rules: Rules): Fields | Refusal {
     const proper = normalised(fields);
-    const entries = RULES.flatMap(([field, rule]): Entry[] => {
+    // Where channels are required they have their place among the required fields, elsewhere the last one.
+    const last = rules.channels === undefined ? ['channels'] : [];
+    const ordered = [...RULES].sort(([a], [b]) => Number(last.includes(a)) - Number(last.includes(b)));
+    const entries = ordered.flatMap(([field, rule]): Entry[] => {
         const value = proper[field];
         if (value !== undefined) return rule(value, proper, rules);
         return isRequired(field, proper, rules) ? [missing(field)] : [];
