@@ -1,16 +1,21 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { baseDirectories } from '#lib/base/directories.js';
 import { storageIsDown } from '#lib/base/errors.js';
+import { forEachParallel } from '#lib/base/parallel.js';
 import { DURABLE_STEPS, type DurableSteps } from '#lib/database/local/durable-steps.js';
 import { LocalDatabase } from '#lib/database/local/local-database.js';
 import { MemoryDatabase } from '#lib/database/memory/memory-database.js';
+import type { RawImage } from '#lib/manifest/types.js';
+import type { MorayDouble } from '../doubles/moray/moray-double.js';
+import { PostgresStore } from '../doubles/moray/postgres-store.js';
 import { openMoray as openMorayDatabase, startMoray } from '../helpers/moray-databases.js';
+import { PostgresCluster, postgresMissing } from '../helpers/postgres.js';
 import { configSource } from '../helpers/records.js';
 import { recordingLog } from '../helpers/recording-log.js';
 import { databaseSearchSuite } from './database-search-suite.js';
-import { databaseSuite, type OpenDatabase } from './database-suite.js';
+import { databaseSuite, type DatabaseUnderTest, type OpenDatabase } from './database-suite.js';
 
 const openMemory: OpenDatabase = async (t, records = []) => {
     const database = new MemoryDatabase();
@@ -55,12 +60,15 @@ const openLocal: OpenDatabase = async (t, records = []) => {
     };
 };
 
-const openMoray: OpenDatabase = async (t, records = []) => {
-    const moray = await startMoray(t);
+async function openOn(
+    t: Test,
+    moray: MorayDouble,
+    records: readonly RawImage[] = [],
+): Promise<DatabaseUnderTest> {
     const { database } = await openMorayDatabase(t, moray.port);
-    for (const raw of records) {
+    await forEachParallel(records, 50, async (raw) => {
         await database.create(raw);
-    }
+    });
     const methods = { create: 'putObject', update: 'putObject', move: 'batch', del: 'delObject' };
     return {
         database,
@@ -68,7 +76,9 @@ const openMoray: OpenDatabase = async (t, records = []) => {
         refusal: { code: 'InternalError', status: 500 },
         trimsEntries: true,
     };
-};
+}
+
+const openMoray: OpenDatabase = async (t, records) => openOn(t, await startMoray(t), records);
 
 void t.test('memory', (t) => {
     databaseSuite(t, openMemory);
@@ -98,4 +108,15 @@ void t.test('moray', (t) => {
     databaseSuite(t, openMoray);
     databaseSearchSuite(t, openMoray);
     t.end();
+});
+
+void t.test('moray on PostgreSQL', { skip: postgresMissing() }, async (t) => {
+    const cluster = await PostgresCluster.start();
+    t.teardown(() => cluster.stop());
+    const open: OpenDatabase = async (t, records) => {
+        const store = new PostgresStore(await cluster.createDatabase());
+        return openOn(t, await startMoray(t, { store }), records);
+    };
+    databaseSuite(t, open);
+    databaseSearchSuite(t, open);
 });

@@ -38,7 +38,7 @@ void t.test('what each error of Moray is answered with', async (t) => {
     const internal = (message: string) => ({ code: 'InternalError', status: 500, message });
     const notFound = { code: 'ResourceNotFound', status: 404, message: `image ${KNOWN.uuid} not found` };
     const down = { ...unavailable };
-    const rows: [Operation, string, Record<string, unknown>][] = [
+    const rows: [Operation, string, typeof notFound][] = [
         ['get', 'ObjectNotFoundError', notFound],
         ['get', 'InvocationError', down],
         ['search', 'NotIndexedError', internal('error searching images')],
@@ -49,11 +49,7 @@ void t.test('what each error of Moray is answered with', async (t) => {
         ['del', 'ObjectNotFoundError', notFound],
         ['del', 'InternalError', internal(`could not delete image ${KNOWN.uuid}`)],
         ...(['get', 'search', 'create', 'update', 'del'] as const).map(
-            (operation): [Operation, string, Record<string, unknown>] => [
-                operation,
-                'NoDatabasePeersError',
-                down,
-            ],
+            (operation): [Operation, string, typeof notFound] => [operation, 'NoDatabasePeersError', down],
         ),
     ];
     for (const [operation, name, expected] of rows) {

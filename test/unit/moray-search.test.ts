@@ -78,7 +78,7 @@ void t.test('2500 images: the same sequences as by testing every record', async 
             for (const limit of [1, 130]) {
                 for (const order of ['asc', 'desc'] as const) {
                     const query = {
-                        anyOf: [{}],
+                        anyOf: limit === 1 ? [{}] : [{ channels: ['release'] }],
                         order,
                         marker: { time, ...(uuid && { uuid }) },
                         ...(limit && { limit }),

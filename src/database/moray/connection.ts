@@ -52,7 +52,7 @@ function clientOptions({ address }: MorayConnectionOptions): Parameters<typeof m
             recovery: {
                 default: {
                     retries: retry === false ? 1 : GROWING_ATTEMPTS,
-                    timeout: connectTimeout,
+                    timeout: Math.max(1, connectTimeout),
                     maxTimeout: Math.max(connectTimeout, 5000),
                     delay,
                     maxDelay,

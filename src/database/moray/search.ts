@@ -5,7 +5,7 @@ import type { Query } from '../query.js';
 import type { MorayConnection } from './connection.js';
 import { allOf, pushDown, type Pushed } from './filter-text.js';
 import type { Row } from './rows.js';
-import { firstPageSize, readSegment, type Segment } from './segment.js';
+import { pageSize, readSegment, type Segment } from './segment.js';
 
 /** Characters of an ISO date up to the second. */
 const SECOND = 'YYYY-MM-DDThh:mm:ss'.length;
@@ -89,16 +89,19 @@ class Search {
         await this.#collect(this.#segment('uuid', '(!(published_at=*))', from));
     }
 
-    #segment(field: Segment['field'], presence: string | undefined, from: string | undefined): Segment {
-        const { text, isExact } = this.#pushed;
-        const { order, limit } = this.#query;
+    #segment(
+        field: Segment['field'],
+        presence: string | undefined,
+        from: string | undefined,
+    ): Omit<Segment, 'pageSize'> {
+        const { text } = this.#pushed;
+        const { order } = this.#query;
         return {
             bucket: this.#options.bucket,
             field,
             order,
             condition: allOf([text, presence]),
             from,
-            pageSize: firstPageSize(limit, isExact),
             signal: this.#signal,
         };
     }
@@ -116,11 +119,12 @@ class Search {
      * Reads a segment until it has given as many as are wanted. Dates of one second may come in
      * another order than their times are in, so a second is always read to its end.
      */
-    async #collect(segment: Segment): Promise<void> {
+    async #collect(segment: Omit<Segment, 'pageSize'>): Promise<void> {
         const wanted = this.#query.limit ?? Infinity;
         const found = new Set<string>();
         let lastSecond: string | undefined;
-        for await (const rows of readSegment(this.#options.moray, segment)) {
+        const size = (page: number) => pageSize(page, wanted - found.size, this.#pushed.isExact);
+        for await (const rows of readSegment(this.#options.moray, { ...segment, pageSize: size })) {
             for (const row of rows) {
                 const second = segment.field === 'uuid' ? row.key : secondOf(row);
                 if (found.size >= wanted && second !== lastSecond) {

@@ -2,14 +2,14 @@ import type { MorayConnection } from './connection.js';
 import { allOf, escapeValue } from './filter-text.js';
 import { toRow, type Row } from './rows.js';
 
-/** Most rows that are asked for at once: as many as Moray hands out by itself. */
-const MAX_PAGE = 1000;
-/** Fewest rows that are asked for when not all of them may match. */
-const MIN_INEXACT_PAGE = 100;
-/** How much larger each page is than the one before, up to {@link MAX_PAGE}. */
-const GROWTH = 4;
 /** Rows beyond the wanted ones: the last of the page before, and one that shows where to stop. */
 const EXTRA_ROWS = 2;
+/** Most rows that are asked for at once: what the longest list of a request needs. */
+const MAX_PAGE = 1000 + EXTRA_ROWS;
+/** Fewest rows that are asked for when not all of them may match. */
+const MIN_INEXACT_PAGE = 100;
+/** How much larger the smallest page gets with each page. */
+const GROWTH = 4;
 /** How often rows may have moved under a search before it goes on regardless. */
 const MAX_MOVES = 5;
 
@@ -23,8 +23,8 @@ export interface Segment {
     readonly condition: string | undefined;
     /** Where it starts; `undefined`: at the very first row. */
     readonly from: string | undefined;
-    /** Rows on the first page. */
-    readonly pageSize: number;
+    /** Rows to ask for on a page, counted from 0. */
+    readonly pageSize: (page: number) => number;
     readonly signal: AbortSignal | undefined;
 }
 
@@ -38,17 +38,16 @@ interface Position {
 }
 
 /**
- * How many rows the first page of a search asks for.
+ * How many rows a page of a search asks for.
  *
- * @param limit most records wanted; `undefined`: all
+ * @param page its number, from 0
+ * @param missing records that are still wanted, maybe `Infinity`
  * @param isExact whether all rows match
  */
-export function firstPageSize(limit: number | undefined, isExact: boolean): number {
-    if (limit === undefined) {
-        return MAX_PAGE;
-    }
-    const wanted = limit + EXTRA_ROWS;
-    return Math.min(MAX_PAGE, isExact ? wanted : Math.max(MIN_INEXACT_PAGE, 2 * wanted));
+export function pageSize(page: number, missing: number, isExact: boolean): number {
+    const wanted = Math.max(0, missing) + EXTRA_ROWS;
+    const size = page === 0 && isExact ? wanted : Math.max(MIN_INEXACT_PAGE * GROWTH ** page, 2 * wanted);
+    return Math.min(MAX_PAGE, size);
 }
 
 function filterText({ condition, field, order }: Segment, bound: string | undefined): string {
@@ -87,7 +86,8 @@ export async function* readSegment(moray: MorayConnection, segment: Segment): As
     const { bucket, field, signal } = segment;
     let position: Position = { bound: segment.from, offset: 0, overlap: undefined };
     let moves = 0;
-    for (let limit = segment.pageSize; ; limit = Math.min(MAX_PAGE, limit * GROWTH)) {
+    for (let page = 0; ; page += 1) {
+        const limit = segment.pageSize(page);
         const { bound, offset, overlap } = position;
         const options = { limit, offset, sort: sortOf(segment), no_count: true };
         const found = await moray.find(bucket, filterText(segment, bound), options, signal);
