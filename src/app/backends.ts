@@ -50,6 +50,12 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
     const storages = new Map<StorageType, Storage>([['local', localStorage]]);
     const archive = new LocalArchive({ directories, mode: config.current.mode, log: storageLog });
     const imageQueue = new KeyedQueue();
+    const uploads = new FileUploadJournal({
+        directories,
+        log: storageLog,
+        clock,
+        writers: served.writers,
+    });
     const journal = new FileDeleteJournal({
         directories,
         log: storageLog,
@@ -57,12 +63,7 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         storages,
         currentFiles: (uuid) => currentFiles(database, uuid),
         imageQueue,
-    });
-    const uploads = new FileUploadJournal({
-        directories,
-        log: storageLog,
-        clock,
-        writers: served.writers,
+        uploads,
     });
     const clones = new FileCloneJournal({ directories, log: storageLog, clock });
     const images = {

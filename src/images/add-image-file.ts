@@ -3,7 +3,7 @@ import { imageAlreadyActivated, imageFilesImmutable, invalidParameter } from '..
 import type { StoredImage } from '../database/database.js';
 import { isActivated } from '../manifest/state.js';
 import type { ImageFile, RawImage } from '../manifest/types.js';
-import { withoutKeys } from './change-image.js';
+import { withKeyOf, withoutKeys } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { finishUpload, type UploadSlot } from './finish-upload.js';
 import { ownImageSeen } from './load.js';
@@ -68,7 +68,7 @@ function fileSlot(entry: ImageFile): UploadSlot {
         },
         current: (raw) => raw.files?.[0],
         emptied: (raw) => withoutKeys(raw, 'files'),
-        restored: (raw, before) => ({ ...raw, files: before.files }),
+        restored: (raw, before) => withKeyOf(before, raw, 'files'),
         filled: (raw, before) => ({ ...raw, files: [entry, ...(before.files ?? []).slice(1)] }),
     };
 }

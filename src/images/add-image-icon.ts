@@ -1,7 +1,7 @@
 import { ApiError } from '../base/errors.js';
 import type { StoredImage } from '../database/database.js';
 import type { ImageIcon } from '../manifest/types.js';
-import { withoutKeys } from './change-image.js';
+import { withKeyOf, withoutKeys } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { finishUpload, type UploadSlot } from './finish-upload.js';
 import { ownImageSeen } from './load.js';
@@ -52,7 +52,7 @@ function iconSlot(entry: ImageIcon): UploadSlot {
         check: () => undefined,
         current: (raw) => raw.icon,
         emptied: (raw) => withoutKeys(raw, 'icon'),
-        restored: (raw, before) => ({ ...raw, icon: before.icon }),
+        restored: (raw, before) => withKeyOf(before, raw, 'icon'),
         filled: (raw) => ({ ...raw, icon: entry }),
     };
 }

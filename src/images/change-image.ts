@@ -27,6 +27,13 @@ export function withoutKeys(raw: RawImage, ...keys: readonly (keyof RawImage)[])
     );
 }
 
+/** A record with one key as it was before, in its old place; the other keys as they are now. */
+export function withKeyOf(before: RawImage, raw: RawImage, key: keyof RawImage): Draft {
+    const now: Draft = { ...raw, [key]: before[key] };
+    const order = new Set([...Object.keys(before), ...Object.keys(now)].filter((one) => one in now));
+    return Object.fromEntries([...order].map((one) => [one, now[one]]));
+}
+
 /**
  * Validates a draft as leniently as a record that is read, since oddities that were stored before
  * must not stop a change of something else; what the caller sent has been checked strictly by then.

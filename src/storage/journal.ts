@@ -12,6 +12,7 @@ import type { DeleteJournal, JournalEntry, PendingDelete } from './delete-journa
 import { isStoredFileName } from './file-names.js';
 import { parseJournalRecord, type JournalRecord } from './journal-entry.js';
 import type { Storage } from './storage.js';
+import type { UploadClaim, UploadJournal } from './upload-journal.js';
 
 /**
  * How long an entry is kept whose files the record still names, milliseconds: another process may
@@ -31,6 +32,8 @@ export interface FileDeleteJournalOptions {
      */
     readonly currentFiles: (uuid: string) => Promise<readonly PendingDelete[]>;
     readonly imageQueue: KeyedQueue;
+    /** Keeps other processes from finishing an upload of a file while a pass decides about it. */
+    readonly uploads?: Pick<UploadJournal, 'claim'>;
 }
 
 /** What became of the files of an entry. */
@@ -113,11 +116,33 @@ export class FileDeleteJournal implements DeleteJournal {
                     return true;
                 }
                 const young = this.#options.clock.now() - facts.mtimeMs < KEEP_UNCHANGED_MS;
-                return !this.#held.has(path) && (await this.#settle(path, record, !young));
+                return !this.#held.has(path) && (await this.#settleClaimed(path, record, !young));
             });
         } catch (err) {
             this.#log.warn({ err, path }, 'pending delete is left for later');
             return false;
+        }
+    }
+
+    /**
+     * As {@link #settle}, while no other process finishes an upload of these files: in between its
+     * bytes are in place and no record names them.
+     */
+    async #settleClaimed(path: string, record: JournalRecord, dropKept: boolean): Promise<boolean> {
+        const { uploads } = this.#options;
+        const names = uploads === undefined ? [] : record.files.map(({ name }) => name);
+        const claims: UploadClaim[] = [];
+        try {
+            for (const name of [...new Set(names)].filter(isStoredFileName).sort()) {
+                const claim = await uploads?.claim(record.uuid, name);
+                claims.push(...(claim === undefined ? [] : [claim]));
+            }
+            const isFree = claims.every(({ left }) => left === undefined);
+            return isFree && (await this.#settle(path, record, dropKept));
+        } finally {
+            for (const claim of claims) {
+                await claim.end(claim.left === undefined);
+            }
         }
     }
 

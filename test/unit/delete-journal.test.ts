@@ -10,6 +10,7 @@ import type { PendingDelete } from '#lib/storage/delete-journal.js';
 import { FileDeleteJournal } from '#lib/storage/journal.js';
 import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
 import type { Storage } from '#lib/storage/storage.js';
+import type { UploadClaim, UploadJournal } from '#lib/storage/upload-journal.js';
 import { recordingLog } from '../helpers/recording-log.js';
 
 const MINUTE = 60_000;
@@ -23,13 +24,14 @@ function setUp(t: Test) {
     const clock = { time: Date.now(), now: () => clock.time };
     const current = new Map<string, readonly PendingDelete[] | Error>();
     const { log, records } = recordingLog();
-    const create = () =>
+    const create = (uploads?: Pick<UploadJournal, 'claim'>) =>
         new FileDeleteJournal({
             directories,
             log,
             clock,
             storages,
             imageQueue,
+            ...(uploads === undefined ? {} : { uploads }),
             currentFiles: async (uuid) => {
                 const files = current.get(uuid) ?? [];
                 if (files instanceof Error) {
@@ -95,6 +97,43 @@ void t.test('a pass that is told to end leaves the rest for the next one', async
     t.ok(await storage.stat(uuid, 'file0'));
     t.equal(await journal.pass(), 0);
     t.equal(await storage.stat(uuid, 'file0'), undefined);
+});
+
+void t.test('a pass decides about a file only while nobody finishes an upload of it', async (t) => {
+    const { create, entries, storage, uuid } = setUp(t);
+    await create().note(uuid, [{ stor: 'local', name: 'icon' }, FILE0, FILE0]);
+    const ended: [string, boolean][] = [];
+    const claims = (left?: UploadClaim['left']): Pick<UploadJournal, 'claim'> => ({
+        claim: async (_uuid, name) => {
+            t.ok(await storage.stat(uuid, 'file0'), 'nothing is deleted before');
+            return {
+                ...(left === undefined || name !== 'icon' ? {} : { left }),
+                note: () => Promise.reject(new Error('a pass uploads nothing')),
+                end: async (isSettled) => {
+                    ended.push([name, isSettled]);
+                    return Promise.resolve();
+                },
+            };
+        },
+    });
+    const busy = { claim: () => Promise.reject(serviceUnavailable('busy')) };
+    t.equal(await create(busy).pass(), 1);
+    const next = { sha1: '', size: 1, contentType: 'image/png', contentMD5: '' };
+    const left = { uuid, name: 'icon', stor: 'local', temporaryName: `icon.${uuid}`, next } as const;
+    t.equal(await create(claims(left)).pass(), 1, 'what a crash has left comes first');
+    t.same(ended.splice(0), [
+        ['file0', true],
+        ['icon', false],
+    ]);
+    t.ok(await storage.stat(uuid, 'file0'));
+    t.equal(entries().length, 1);
+    t.equal(await create(claims()).pass(), 0);
+    t.same(ended, [
+        ['file0', true],
+        ['icon', true],
+    ]);
+    t.equal(await storage.stat(uuid, 'file0'), undefined);
+    t.same(entries(), []);
 });
 
 void t.test('nothing to delete leaves no trace', async (t) => {

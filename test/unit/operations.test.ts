@@ -167,6 +167,11 @@ void t.test('health', (t) => {
             database: new MemoryDatabase(),
             storages: [storage],
             skippedRecords: () => 2,
+            accounts: {
+                exists: async () => false,
+                ping: () => Promise.reject(new Error('no answer')),
+                close: async () => undefined,
+            },
             keys: { keysOf: () => [], counts: () => ({}) },
             lock: new BaseLock({ directories, log, clock: systemClock, app: 'test' }),
         });
@@ -176,10 +181,11 @@ void t.test('health', (t) => {
             database: { ok: true },
             'stor.local': { ok: true },
             records: { ok: false, error: /^2 record/ },
+            ufds: { ok: false, error: /no answer/ },
             authkeys: { ok: false, error: /no keys/ },
             lock: { ok: true, held: false },
         });
-        t.same(Object.keys(report.checks).filter(isDependency), ['database', 'stor.local']);
+        t.same(Object.keys(report.checks).filter(isDependency), ['database', 'stor.local', 'ufds']);
         storage.faults.fail('check', new Error('gone'));
         t.equal((await new HealthMonitor(checks, systemClock).report()).status, 'down', 'the only storage');
     });
@@ -187,7 +193,12 @@ void t.test('health', (t) => {
 });
 
 /** Roles whose actions are noted in order. */
-function rolesOf(t: Test, base: string, changes: Partial<RoleActions> = {}) {
+function rolesOf(
+    t: Test,
+    base: string,
+    changes: Partial<RoleActions> = {},
+    writers: 'all' | 'holder' = 'holder',
+) {
     const { log } = recordingLog();
     const lock = new BaseLock({
         directories: baseDirectories(base),
@@ -202,9 +213,10 @@ function rolesOf(t: Test, base: string, changes: Partial<RoleActions> = {}) {
         events.push(event);
         return Promise.resolve();
     };
-    const roles = new Roles(
+    const roles = new Roles({
         lock,
-        {
+        writers,
+        actions: {
             load: note('load'),
             becomeWriter: note('becomeWriter'),
             settle: note('settle'),
@@ -214,7 +226,7 @@ function rolesOf(t: Test, base: string, changes: Partial<RoleActions> = {}) {
             ...changes,
         },
         log,
-    );
+    });
     return { roles, events, lock };
 }
 
@@ -248,6 +260,31 @@ void t.test('roles', (t) => {
         t.ok(second.roles.isWriter());
         clearInterval(hold);
     });
+
+    void t.test(
+        'where all processes write, the lock only decides who runs the background tasks',
+        async (t) => {
+            const hold = setInterval(() => undefined, 1000);
+            const base = t.testdir();
+            const first = rolesOf(t, base, {}, 'all');
+            await first.roles.start();
+            t.same(first.events, ['becomeWriter', 'load', 'startTasks']);
+            let tell: () => void = () => undefined;
+            const started = new Promise<void>((resolve) => (tell = resolve));
+            const second = rolesOf(t, base, { startTasks: () => tell() }, 'all');
+            await second.roles.start();
+            t.ok(first.roles.isWriter() && second.roles.isWriter());
+            t.same([first.roles.isHolder(), second.roles.isHolder()], [true, false]);
+            t.same(second.events, ['load']);
+            await first.roles.release();
+            t.notOk(first.roles.isWriter());
+            await started;
+            t.ok(second.roles.isWriter() && second.roles.isHolder());
+            await second.roles.release();
+            t.notOk(second.roles.isWriter());
+            clearInterval(hold);
+        },
+    );
 
     void t.test('a stop that comes during the take-over ends in no writer', async (t) => {
         const hold = setInterval(() => undefined, 1000);
