@@ -173,6 +173,45 @@ void t.test('a Moray that hangs', async (t) => {
     t.ok(await database.get(KNOWN.uuid), 'works again');
 });
 
+void t.test(
+    'a Moray that answers nothing is waited for once, then not at all until it answers again',
+    async (t) => {
+        const moray = await startMoray(t);
+        const callTimeout = 500;
+        const { database, connection } = await openMoray(t, moray.port, { callTimeout });
+        await database.create(KNOWN);
+        moray.hang(undefined, 1_000_000);
+        await t.rejects(database.get(KNOWN.uuid), unavailable);
+        // A queue of changes of one image, each of which would wait as long.
+        const started = Date.now();
+        for (let n = 0; n < 20; n += 1) {
+            await t.rejects(
+                database.update(KNOWN.uuid, (old) => ({ ...old, name: `name-${n}` })),
+                unavailable,
+            );
+        }
+        t.ok(Date.now() - started < 4 * callTimeout, 'the others are told at once');
+        t.notOk(connection.isConnected);
+        moray.clearFaults();
+        t.ok(await connection.reconnected(10_000), 'it is noticed when Moray answers again');
+        t.equal((await database.get(KNOWN.uuid)).raw.name, KNOWN.name);
+    },
+);
+
+void t.test('a stop does not wait for a Moray that hangs', async (t) => {
+    const moray = await startMoray(t);
+    const { database } = await openMoray(t, moray.port);
+    moray.hang(undefined, 1_000_000);
+    const hanging = database.get(KNOWN.uuid).then(
+        () => undefined,
+        (error: unknown) => error,
+    );
+    const started = Date.now();
+    await database.close();
+    t.match(await hanging, unavailable);
+    t.ok(Date.now() - started < 5000, 'not for the 15 seconds of a call');
+});
+
 void t.test('something that accepts connections and never says a word', async (t) => {
     const sockets = new Set<Socket>();
     const server = createServer((socket) => {

@@ -12,6 +12,8 @@ import { isNamed, NotConnectedError, TimeoutError } from './failures.js';
 const CALL_TIMEOUT = 15_000;
 /** How long the first calls after the start wait for the first connection, milliseconds. */
 const FIRST_CONNECT_WAIT = 1000;
+/** Pause between questions whether Moray answers again, milliseconds. */
+const PROBE_PAUSE = 100;
 /** Longest wait for connections to end, milliseconds. */
 const CLOSE_LIMIT = 1000;
 /** Shortest time between two lines of the log that say the same, milliseconds. */
@@ -74,7 +76,12 @@ export class MorayConnection extends EventEmitter {
     readonly #options: MorayConnectionOptions;
     readonly #log: Logger;
     readonly #callTimeout: number;
+    /** Those that are there. */
+    readonly #made = new Set<string>();
+    /** Those that calls may use. */
     readonly #connections = new Set<string>();
+    /** Whether Moray has let a whole connection go without an answer, and has not answered since. */
+    #wasSilent = false;
     #client: Client | undefined;
     #firstConnect: Promise<void> | undefined;
     #isClosed = false;
@@ -112,16 +119,12 @@ export class MorayConnection extends EventEmitter {
         client.on('error', (error: Error) => this.#warn(error));
         client.cueball.on('added', (key, connection) => {
             this.#watch(connection);
-            this.#connections.add(key);
-            if (this.#connections.size === 1) {
-                this.#log.info('connected to Moray');
-                this.#warnedAt = -Infinity;
-                this.emit('connected');
-            }
+            this.#made.add(key);
+            void this.#admit(client, key);
         });
         client.cueball.on('removed', (key) => {
-            this.#connections.delete(key);
-            if (this.#connections.size === 0 && !this.#isClosed) {
+            this.#made.delete(key);
+            if (this.#connections.delete(key) && this.#connections.size === 0 && !this.#isClosed) {
                 this.#log.warn('lost all connections to Moray');
             }
         });
@@ -130,6 +133,39 @@ export class MorayConnection extends EventEmitter {
             if (!isConnected) {
                 this.#warn();
             }
+        });
+    }
+
+    /**
+     * Lets calls use a new connection. After one that was silent a new one must answer first: else each
+     * call of a queue would wait in vain for as long as a call may take.
+     */
+    async #admit(client: Client, key: string): Promise<void> {
+        while (this.#wasSilent && this.#made.has(key) && !this.#isClosed) {
+            if (await this.#answers(client)) {
+                this.#wasSilent = false;
+            } else {
+                await pause(PROBE_PAUSE, undefined, { ref: false });
+            }
+        }
+        if (!this.#made.has(key) || this.#isClosed) {
+            return;
+        }
+        this.#connections.add(key);
+        if (this.#connections.size === 1) {
+            this.#log.info('connected to Moray');
+            this.#warnedAt = -Infinity;
+            this.emit('connected');
+        }
+    }
+
+    /** Whether Moray answers at all, be it with a refusal, within the time of a call. */
+    async #answers(client: Client): Promise<boolean> {
+        const timeout = this.#callTimeout;
+        return new Promise((resolve) => {
+            client.ping({ deep: true, timeout }, (error) => {
+                resolve(!error || isNamed(error, 'FastServerError'));
+            });
         });
     }
 
@@ -142,16 +178,22 @@ export class MorayConnection extends EventEmitter {
     async call(deadline: Deadline, start: (client: Client, done: Done) => void): Promise<unknown> {
         const client = await this.#ready(deadline);
         return new Promise((resolve, reject) => {
-            const timer = setTimeout(() => {
-                reject(new TimeoutError('Moray did not answer in time'));
-            }, deadline.remaining);
-            start(client, (error, result) => {
+            const onClosed = (): void => end(new NotConnectedError('the connection to Moray is closed'));
+            const end = (error: Error | null | undefined): void => {
                 clearTimeout(timer);
+                this.off('closed', onClosed);
                 if (error) {
                     reject(error);
-                } else {
-                    resolve(result);
                 }
+            };
+            const timer = setTimeout(
+                () => end(new TimeoutError('Moray did not answer in time')),
+                deadline.remaining,
+            );
+            this.once('closed', onClosed);
+            start(client, (error, result) => {
+                end(error);
+                resolve(result);
             });
         });
     }
@@ -248,6 +290,7 @@ export class MorayConnection extends EventEmitter {
                 if (isNamed(error, 'TimeoutError')) {
                     unanswered += 1;
                     if (socket.bytesRead === bytesRead || unanswered > MAX_UNANSWERED) {
+                        this.#wasSilent = true;
                         socket.destroy(error);
                     }
                 }
