@@ -62,6 +62,25 @@ function requireMayCopy(ancestor: RawImage, source: RawImage, account: string): 
 }
 
 /**
+ * Does something with the file of an image. Another process may delete the image meanwhile: then that is
+ * the failure, and not that the file is missing.
+ *
+ * @throws 404 `image <uuid> not found`, 503, what `work` throws
+ */
+export async function unlessGone(
+    services: ImageServices,
+    { uuid }: RawImage,
+    work: () => Promise<void>,
+): Promise<void> {
+    try {
+        await work();
+    } catch (error) {
+        await services.database.get(uuid);
+        throw error;
+    }
+}
+
+/**
  * Reads the images that a clone of `source` copies and makes sure that all of them can be: they exist,
  * the account may have them, and each has exactly one file, which is in its storage
  * (jobs-and-imports 4, 8.1 #9).
@@ -80,7 +99,8 @@ export async function readCloneChain(
     nearestFirst.forEach(requireOneFile);
     await forEachParallel(nearestFirst, FILES_AT_ONCE, async (raw) => {
         const file = requireOneFile(raw);
-        await requireStoredFile(requireStorage(services, storageNameOf(file)), raw.uuid, 0, file);
+        const storage = requireStorage(services, storageNameOf(file));
+        await unlessGone(services, raw, () => requireStoredFile(storage, raw.uuid, 0, file));
     });
     return chain;
 }

@@ -6,7 +6,7 @@ import type { RawImage } from '../manifest/types.js';
 import type { NotedClones } from '../storage/clone-journal.js';
 import { activation } from './activate-image.js';
 import { storeChange } from './change-image.js';
-import { type CloneChain, readCloneChain, requireOneFile } from './clone-chain.js';
+import { type CloneChain, readCloneChain, requireOneFile, unlessGone } from './clone-chain.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { failsAs, savesAs } from './failures.js';
 import { fileName, requireStorage, storageNameOf } from './image-files.js';
@@ -57,6 +57,10 @@ function planClones(services: ImageServices, chain: CloneChain, account: string)
     return planned;
 }
 
+function isUnavailable(error: unknown): boolean {
+    return error instanceof ApiError && error.code === 'ServiceUnavailableError';
+}
+
 /** The making of the clones of one request; runs in the queues of all images concerned. */
 class CloneRun {
     readonly #services: ImageServices;
@@ -86,7 +90,7 @@ class CloneRun {
             await this.#settled(noted);
             return last;
         } catch (error) {
-            await this.#rollBack(noted);
+            await this.#rollBack(noted, error);
             throw error;
         }
     }
@@ -116,9 +120,11 @@ class CloneRun {
     async #make({ source, record }: PlannedClone): Promise<StoredImage> {
         const services = this.#services;
         const storage = requireStorage(services, storageNameOf(requireOneFile(source)));
-        await storage.copy(source.uuid, record.uuid, fileName(0)).catch(failsAs(COPY_FAILURE));
+        await unlessGone(services, source, () =>
+            storage.copy(source.uuid, record.uuid, fileName(0)).catch(failsAs(COPY_FAILURE)),
+        );
         await this.#requireSameBytes(source);
-        const stored = await storeFreshImage(services, this.#own, record);
+        const stored = await storeFreshImage(services, this.#own, record, { originMustBeKnown: true });
         return storeChange(services, record.uuid, activation(services), { seen: stored });
     }
 
@@ -141,15 +147,20 @@ class CloneRun {
         });
     }
 
-    /** Never rejects: the first error is the one to be answered. What is left is tried again later. */
-    async #rollBack(noted: NotedClones): Promise<void> {
+    /**
+     * Never rejects: the first error is the one to be answered. What is left is tried again later; so
+     * is all after an unanswered call of the database, which may still do what it was asked for.
+     */
+    async #rollBack(noted: NotedClones, cause: unknown): Promise<void> {
         try {
             await deleteClones(this.#services, this.#own, noted.clones, () => undefined, this.#cleanup);
-            await noted.drop();
+            await (isUnavailable(cause) ? noted.release() : noted.drop());
         } catch (error) {
-            noted.release();
             const uuids = noted.clones.map(({ uuid }) => uuid);
             this.#context.log.error({ err: error, uuids }, 'clones could not be rolled back for now');
+            await noted.release().catch((err: unknown) => {
+                this.#context.log.error({ err, uuids }, 'clone intent stays with this process');
+            });
         }
     }
 }
@@ -161,7 +172,8 @@ async function unshare(
     { uuid }: RawImage,
     account: string,
 ): Promise<void> {
-    const change = (raw: RawImage) => ({ ...raw, acl: raw.acl.filter((one) => one !== account) });
+    const change = (raw: RawImage) =>
+        raw.acl.includes(account) ? { ...raw, acl: raw.acl.filter((one) => one !== account) } : undefined;
     try {
         await storeChange(services, uuid, change, { seen: context.seen });
     } catch (error) {

@@ -2,24 +2,24 @@ import { ApiError, imageHasDependentImages, serviceUnavailable } from '../base/e
 import type { StoredImage } from '../database/database.js';
 import type { Filter } from '../database/query.js';
 import type { RawImage } from '../manifest/types.js';
-import { storeChange } from './change-image.js';
+import { type Draft, storeChange } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { savesAs } from './failures.js';
 import { possibleFiles } from './image-files.js';
 import { type Cleanup, withCleanup } from './image-task.js';
 import { ownImageSeen, requireAccess, requireOwner } from './load.js';
 
-/** @throws 422 `ImageHasDependentImages` */
+/** @param signal ends the search; absent: it goes on to its end. @throws 422 `ImageHasDependentImages` */
 async function requireNoDependents(
     services: ImageServices,
-    context: RequestContext,
     uuid: string,
     filter: Filter,
+    signal?: AbortSignal,
 ): Promise<void> {
     const found = await services.database.search({
         anyOf: [{ ...filter, origin: uuid }],
         order: 'asc',
-        signal: context.signal,
+        ...(signal === undefined ? {} : { signal }),
     });
     const dependents = found.map((image) => image.raw.uuid).filter((dependent) => dependent !== uuid);
     if (dependents.length > 0) {
@@ -32,18 +32,28 @@ function otherChannels(raw: RawImage, channel: string): readonly string[] {
     return (raw.channels ?? []).filter((name) => name !== channel);
 }
 
+function changedMeanwhile(why: string): ApiError {
+    return serviceUnavailable('service unavailable', 1, new Error(why));
+}
+
 async function leaveChannel(
     services: ImageServices,
     context: RequestContext,
     uuid: string,
     channel: string,
 ): Promise<void> {
-    await requireNoDependents(services, context, uuid, { channels: [channel] });
-    await storeChange(services, uuid, (raw) => {
+    await requireNoDependents(services, uuid, { channels: [channel] }, context.signal);
+    const change = (raw: RawImage): Draft => {
         requireAccess(context, raw);
         requireOwner(context, raw);
-        return { ...raw, channels: otherChannels(raw, channel) };
-    });
+        const channels = otherChannels(raw, channel);
+        if (channels.length === 0) {
+            // In no channel nobody would find it; the next try deletes it.
+            throw changedMeanwhile('taken out of its other channels meanwhile');
+        }
+        return { ...raw, channels };
+    };
+    await storeChange(services, uuid, change, { seen: context.seen });
 }
 
 /**
@@ -58,7 +68,8 @@ async function restoreIfNeeded(
 ): Promise<void> {
     const { uuid } = deleted;
     try {
-        await requireNoDependents(services, context, uuid, {});
+        // Also for a client that has gone: the deletion is done.
+        await requireNoDependents(services, uuid, {});
     } catch (error) {
         if (error instanceof ApiError && error.code === 'ImageHasDependentImages') {
             await services.database.create(deleted);
@@ -86,7 +97,7 @@ export async function deleteAll(
     let deleted: RawImage | undefined;
     const check = async ({ raw }: StoredImage): Promise<void> => {
         mayGo(raw);
-        await requireNoDependents(services, context, uuid, {});
+        await requireNoDependents(services, uuid, {}, context.signal);
         const files = possibleFiles(services, raw);
         const noted = services.journal.note(uuid, files);
         cleanup.add(await noted.catch(savesAs(`could not delete image ${uuid}`)));
@@ -127,7 +138,7 @@ export async function deleteImage(
             requireAccess(context, current);
             requireOwner(context, current);
             if (staysElsewhere(current)) {
-                throw serviceUnavailable('service unavailable', 1, new Error('added to a channel meanwhile'));
+                throw changedMeanwhile('added to a channel meanwhile');
             }
         };
         await deleteAll(services, context, uuid, mayGo, cleanup);

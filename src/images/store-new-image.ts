@@ -7,6 +7,11 @@ import { accountMayAccess } from '../manifest/visibility.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { findImage } from './load.js';
 
+/** How sure of its origin a new image has to be. */
+export interface OriginOptions {
+    readonly originMustBeKnown?: boolean;
+}
+
 /**
  * Finds the image a new one names as its origin; its state does not matter (http-api 3.3 #7, D58).
  *
@@ -35,6 +40,8 @@ export async function findOrigin(
  * in this process the origin's queue prevents that, in others nothing does (http-api D42). Whoever
  * deletes an image looks for dependents afterwards too, so one of the two always notices.
  *
+ * @param options.originMustBeKnown throw, and leave the record to the caller, when the database does not
+ * tell; by default the image is kept then
  * @returns `stored`
  * @throws 422 `OriginDoesNotExist`, when the record has been deleted again
  */
@@ -42,6 +49,7 @@ export async function requireOriginStill(
     services: ImageServices,
     context: RequestContext,
     stored: StoredImage,
+    options: OriginOptions = {},
 ): Promise<StoredImage> {
     const { uuid, origin } = stored.raw;
     try {
@@ -49,6 +57,9 @@ export async function requireOriginStill(
     } catch (error) {
         if (error instanceof ApiError && error.code === 'OriginDoesNotExist') {
             await services.database.del(uuid, { seen: stored });
+            throw error;
+        }
+        if (options.originMustBeKnown === true) {
             throw error;
         }
         context.log.warn(
@@ -69,9 +80,10 @@ export async function storeFreshImage(
     services: ImageServices,
     context: RequestContext,
     raw: RawImage,
+    options: OriginOptions = {},
 ): Promise<StoredImage> {
     await services.archive.write(raw);
-    return requireOriginStill(services, context, await services.database.create(raw));
+    return requireOriginStill(services, context, await services.database.create(raw), options);
 }
 
 /**

@@ -14,8 +14,13 @@ export interface CloneIntent {
 export interface NotedClones extends CloneIntent {
     /** The clones are all there, or as far gone as they can be: forgets them, durably. */
     drop(): Promise<void>;
-    /** They could be neither finished nor rolled back now: leaves them to {@link CloneJournal.abandoned}. */
-    release(): void;
+    /**
+     * They could be neither finished nor rolled back for certain: leaves them to
+     * {@link CloneJournal.abandoned}, of whichever process runs that.
+     *
+     * @throws the file system's error; then this process, or the next one, finds them
+     */
+    release(): Promise<void>;
 }
 
 /**

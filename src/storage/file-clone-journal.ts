@@ -18,6 +18,8 @@ interface OwnedIntent extends CloneIntent {
     readonly startTime?: number;
     /** Milliseconds since the epoch. */
     readonly at: number;
+    /** Whether its process works on it no more, although it lives. */
+    readonly released?: boolean;
 }
 
 function isPendingClone(value: unknown): value is PendingClone {
@@ -26,7 +28,9 @@ function isPendingClone(value: unknown): value is PendingClone {
 }
 
 function isIntent(value: unknown): value is OwnedIntent {
-    const { clones, host, pid, startTime, at } = (value ?? {}) as Partial<Record<keyof OwnedIntent, unknown>>;
+    const { clones, host, pid, startTime, at, released } = (value ?? {}) as Partial<
+        Record<keyof OwnedIntent, unknown>
+    >;
     return (
         Array.isArray(clones) &&
         clones.length > 0 &&
@@ -34,7 +38,8 @@ function isIntent(value: unknown): value is OwnedIntent {
         typeof host === 'string' &&
         typeof pid === 'number' &&
         (startTime === undefined || typeof startTime === 'number') &&
-        typeof at === 'number'
+        typeof at === 'number' &&
+        (released === undefined || typeof released === 'boolean')
     );
 }
 
@@ -98,7 +103,10 @@ export class FileCloneJournal implements CloneJournal {
     }
 
     /** Several processes may share the directory: an entry is left alone while its process lives. */
-    async #isAbandoned({ host, pid, startTime, at }: OwnedIntent): Promise<boolean> {
+    async #isAbandoned({ host, pid, startTime, at, released }: OwnedIntent): Promise<boolean> {
+        if (released === true) {
+            return true;
+        }
         if (host !== hostname()) {
             return this.#clock.now() - at > STALE_MS;
         }
@@ -108,13 +116,13 @@ export class FileCloneJournal implements CloneJournal {
 
     #noted(noted: NotedIntent<OwnedIntent>): NotedClones {
         const { intent } = noted;
-        const release = (): void => {
+        const letGo = (): void => {
             this.#held.delete(keyOf(intent));
         };
         return {
             clones: intent.clones,
-            release,
-            drop: () => noted.drop().finally(release),
+            release: () => noted.replace({ ...intent, released: true }).finally(letGo),
+            drop: () => noted.drop().finally(letGo),
         };
     }
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type Logger from 'bunyan';
-import { createFileDurably, makeDirectory, removeDurably } from '../base/durable-files.js';
+import { createFileDurably, makeDirectory, removeDurably, writeFileDurably } from '../base/durable-files.js';
 import { unlessMissing } from '../base/unless-missing.js';
 
 /** An intent that is on stable storage. */
@@ -10,6 +10,8 @@ export interface NotedIntent<T> {
     readonly intent: T;
     /** What it was for is settled: forgets it, durably. */
     drop(): Promise<void>;
+    /** Puts another in its place, durably. */
+    replace(intent: T): Promise<void>;
 }
 
 /** What an {@link IntentFiles} needs. */
@@ -35,7 +37,7 @@ export class IntentFiles<T> {
         const path = join(directory, `${uuid}.${randomBytes(8).toString('hex')}.json`);
         await makeDirectory(directory);
         await createFileDurably(path, JSON.stringify(intent));
-        return { intent, drop: () => removeDurably(path) };
+        return this.#noted(path, intent);
     }
 
     /** All intents there are; one that cannot be read is logged and stays. */
@@ -48,13 +50,21 @@ export class IntentFiles<T> {
             try {
                 const intent = await this.#read(path);
                 if (intent !== undefined) {
-                    noted.push({ intent, drop: () => removeDurably(path) });
+                    noted.push(this.#noted(path, intent));
                 }
             } catch (err) {
                 log.error({ err, path }, `${what} cannot be read: left as it is`);
             }
         }
         return noted;
+    }
+
+    #noted(path: string, intent: T): NotedIntent<T> {
+        return {
+            intent,
+            drop: () => removeDurably(path),
+            replace: (next) => writeFileDurably(path, JSON.stringify(next)),
+        };
     }
 
     /** `undefined`: it was settled meanwhile. */

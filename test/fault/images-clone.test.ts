@@ -1,14 +1,16 @@
 // CloneImage going wrong: rolled back at once, or after a crash (jobs-and-imports 4).
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { baseDirectories } from '#lib/base/directories.js';
+import { serviceUnavailable } from '#lib/base/errors.js';
 import type { Database } from '#lib/database/database.js';
 import { cloneImage } from '#lib/images/clone-image.js';
 import type { ImageServices } from '#lib/images/context.js';
 import { deleteImage } from '#lib/images/delete-image.js';
 import { rollBackAbandonedClones } from '#lib/images/recover-clones.js';
 import { KeyedQueue } from '#lib/base/keyed-queue.js';
+import { processState } from '#lib/lock/process-identity.js';
 import type { RawImage } from '#lib/manifest/types.js';
 import type { Storage } from '#lib/storage/storage.js';
 import { FileCloneJournal } from '#lib/storage/file-clone-journal.js';
@@ -211,6 +213,70 @@ void t.test('a rollback that fails is finished later', async (t) => {
     t.equal(intents(bench).length, 1);
     await requireWhole(t, bench, 'what is left is whole');
     await rollBackAbandonedClones(bench.services, bench.context().log, signal);
+    t.same(await inventory(bench), before);
+});
+
+void t.test('a source that another process deletes meanwhile', async (t) => {
+    const bench = await dcBench(t);
+    const uuid = await plantShared(bench);
+    const { storage, database } = bench.memory();
+    storage.faults.hang('copy');
+    const cloning = refusal(clone(bench, uuid));
+    await eventually('the copy to begin', 5000, () => storage.faults.hanging > 0);
+    await database.del(uuid);
+    await storage.remove(uuid, 'file0');
+    storage.faults.heal();
+    t.same(await cloning, refused(404, 'ResourceNotFound', `image ${uuid} not found`));
+    t.same([await all(bench), await bench.files(), intents(bench)], [[], [], []]);
+});
+
+void t.test('an origin that nobody can tell of: no clone', async (t) => {
+    const bench = await dcBench(t);
+    const uuid = await plantShared(bench, { origin: await plant(bench, ADMIN_OWNED) });
+    const before = await inventory(bench);
+    // The first reading is of the image, the second of its origin, the third of the clone's origin.
+    failNth(bench.memory().database, 'get', 3, serviceUnavailable('service unavailable', 5));
+    t.match(await failureOf(clone(bench, uuid)), { code: 'ServiceUnavailableError' });
+    await rollBackAbandonedClones(bench.services, bench.context().log, signal);
+    t.same(await inventory(bench), before);
+});
+
+void t.test('a record that the database stores after all, when it was given up', async (t) => {
+    let late: RawImage | undefined;
+    const wrapDatabase = (real: Database) =>
+        replacing(real, {
+            create: async (raw: RawImage) => {
+                if (late !== undefined || raw.disabled) return real.create(raw);
+                late = raw;
+                throw serviceUnavailable('service unavailable', 5);
+            },
+        });
+    const bench = await dcBench(t, { wrapDatabase });
+    const chain = await plantChain(bench, 2);
+    const before = await inventory(bench);
+    t.match(await failureOf(clone(bench, chain.at(-1) ?? '')), { code: 'ServiceUnavailableError' });
+    t.same({ ...(await inventory(bench)), intents: [] }, before, 'all is rolled back');
+    if (late !== undefined) await bench.plant({ ...late });
+    t.equal((await all(bench)).length, 3);
+    await rollBackAbandonedClones(bench.services, bench.context().log, signal);
+    t.same(await inventory(bench), before, 'it is not forgotten');
+});
+
+void t.test('what another process could not roll back', async (t) => {
+    const bench = await dcBench(t);
+    const chain = await plantChain(bench, 2);
+    const before = await inventory(bench);
+    const { database } = bench.memory();
+    failNth(database, 'update', 2, EIO);
+    failNth(database, 'del', 1, new Error('down'));
+    t.equal(await failureOf(clone(bench, chain.at(-1) ?? '')), EIO);
+    // The intent as it is when that is a process beside this one, which lives and runs no tasks.
+    const [name = ''] = intents(bench);
+    const path = join(baseDirectories(bench.base).clones, name);
+    const startTime = (await processState(process.ppid))?.startTime;
+    const intent = JSON.parse(readFileSync(path, 'utf8')) as object;
+    writeFileSync(path, JSON.stringify({ ...intent, pid: process.ppid, startTime }));
+    await rollBackAbandonedClones(restarted(bench), bench.context().log, signal);
     t.same(await inventory(bench), before);
 });
 

@@ -1,8 +1,10 @@
 import t from 'tap';
 import { createImage } from '#lib/images/create-image.js';
 import { deleteImage } from '#lib/images/delete-image.js';
-import type { JsonValue } from '#lib/manifest/types.js';
+import type { Database } from '#lib/database/database.js';
+import type { JsonValue, RawImage } from '#lib/manifest/types.js';
 import { type Bench, CHANNELS, makeBench, onEveryBackend, refusal, refused } from '../helpers/image-bench.js';
+import { replacing } from '../helpers/image-faults.js';
 import { USERS } from '../helpers/images.js';
 import { FIRST, imageBody, plantImage } from '../helpers/planted-images.js';
 
@@ -87,6 +89,48 @@ void t.test('DeleteImage', (t) => {
         await remove(bench, origin, { channel: 'experimental' }, true);
         t.notOk(await bench.exists(origin));
         t.same(await bench.files(), []);
+    });
+
+    void t.test('a dependent made meanwhile, of which the client does not hear any more', async (t) => {
+        const dependents: RawImage[] = [];
+        const wrapDatabase = (real: Database) =>
+            replacing(real, {
+                del: async (uuid: string, options) => {
+                    await real.del(uuid, options);
+                    for (const dependent of dependents) await real.create(dependent);
+                    client.abort(new Error('the client has gone'));
+                },
+            });
+        const client = new AbortController();
+        const bench = await makeBench(t, { wrapDatabase });
+        const origin = await plantImage(bench, { active: true });
+        const made = await plantImage(bench, { more: { origin } });
+        dependents.push(await bench.raw(made));
+        await bench.memory().database.del(made);
+        const gone = remove(bench, origin, { signal: client.signal });
+        t.equal((await refusal(gone)).code, 'ImageHasDependentImages');
+        t.ok(await bench.exists(origin), 'it is back');
+        t.same(await bench.bytes(origin, 'file0'), FIRST);
+    });
+
+    void t.test('an image leaves its last two channels at once', async (t) => {
+        // What another process does between the reading and the writing here.
+        let other = (): Promise<unknown> => Promise.resolve();
+        const wrapDatabase = (real: Database) =>
+            replacing(real, {
+                update: async (uuid: string, change) => {
+                    await other();
+                    return real.update(uuid, change);
+                },
+            });
+        const bench = await makeBench(t, { wrapDatabase, config: { channels: CHANNELS } });
+        const uuid = await plantImage(bench, { active: true, more: { channels: ['dev', 'release'] } });
+        other = () => bench.memory().database.update(uuid, (raw) => ({ ...raw, channels: ['dev'] }));
+        const { status, code, message } = await refusal(remove(bench, uuid, { channel: 'dev' }));
+        t.same([status, code, message], [503, 'ServiceUnavailableError', 'service unavailable']);
+        t.same((await bench.raw(uuid)).channels, ['dev'], 'it is never in none');
+        await remove(bench, uuid, { channel: 'dev' });
+        t.notOk(await bench.exists(uuid), 'the next try deletes it');
     });
     t.end();
 });
