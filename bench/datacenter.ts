@@ -5,7 +5,7 @@ import { UfdsDouble } from '../test/doubles/ufds/ufds-double.js';
 import { datacenterConfig } from '../test/helpers/datacenter.js';
 import { HttpClient } from '../test/helpers/http-client.js';
 import { ServerProcess, temporaryDirectory } from '../test/helpers/server-process.js';
-import { median, percentile, report } from './measure.js';
+import { cpuMs, median, percentile, report } from './measure.js';
 
 /** An account the user database knows. */
 const OWNER = '86055c40-2547-11e2-8a6b-4bb37edc84ba';
@@ -32,14 +32,23 @@ type Work = (client: HttpClient, n: number) => Promise<{ readonly status: number
 
 class Installation {
     readonly #clients: readonly HttpClient[];
+    readonly #servers: readonly ServerProcess[];
     readonly #moray: MorayProcess;
 
-    constructor(ports: readonly number[], moray: MorayProcess) {
+    constructor(servers: readonly ServerProcess[], moray: MorayProcess) {
+        const ports = servers.map(({ port }) => port);
         this.#clients = Array.from(
             { length: CLIENTS },
             (_, n) => new HttpClient(ports[n % ports.length] ?? 0),
         );
+        this.#servers = servers;
         this.#moray = moray;
+    }
+
+    /** CPU time that the servers together, and Moray, have used so far, milliseconds. */
+    #cpu(): { readonly servers: number; readonly moray: number } {
+        const servers = this.#servers.reduce((sum, { pid }) => sum + cpuMs(pid), 0);
+        return { servers, moray: cpuMs(this.#moray.pid) };
     }
 
     /** Runs `count` calls, each client one after another. @throws Error for a status that is not 2xx */
@@ -65,15 +74,19 @@ class Installation {
     async measure(what: string, work: Work, count = REQUESTS, warmUp = WARM_UP): Promise<void> {
         await this.run(warmUp, work);
         const before = await this.#moray.rpcCounts();
+        const cpuBefore = this.#cpu();
         const start = process.hrtime.bigint();
         const times = await this.run(count, work);
         const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+        const cpu = this.#cpu();
         const after = await this.#moray.rpcCounts();
+        const [own, itsOwn] = [cpu.servers - cpuBefore.servers, cpu.moray - cpuBefore.moray];
         const rpcs = (after.total - before.total) / count;
         report(
             what,
             `${(count / seconds).toFixed(0)} requests/s, median ${median(times).toFixed(1)} ms, ` +
-                `p99 ${percentile(times, 0.99).toFixed(1)} ms, ${rpcs.toFixed(2)} RPCs a request`,
+                `p99 ${percentile(times, 0.99).toFixed(1)} ms, ${rpcs.toFixed(2)} RPCs a request; ` +
+                `CPU a request: server ${(own / count).toFixed(2)} ms, Moray ${(itsOwn / count).toFixed(2)} ms`,
         );
     }
 }
@@ -142,10 +155,7 @@ export async function benchDatacenter(): Promise<void> {
         for (let n = 0; n < 2; n += 1) {
             servers.push(await ServerProcess.start({ baseDir, config }));
         }
-        const installation = new Installation(
-            servers.map(({ port }) => port),
-            moray,
-        );
+        const installation = new Installation(servers, moray);
         const uuids = await createImages(installation, 1000);
         await installation.run(uuids.length, (client, n) =>
             client.put(`/images/${uuids[n]}/file?compression=none`, Buffer.alloc(1000, 'x')),
