@@ -28,10 +28,15 @@ const needed =
 /** Keys the existing server does not know, in the order of their checks (README table A). */
 export const OWN_KEYS: readonly ConfigKey[] = [
     fixed('dataDir', 'string', 'Base directory of all local files.', { default: DEFAULT_BASE_DIR }),
-    live('listCacheTtlMs', 'number', 'How long a list may be answered from memory, ms.', {
-        rule: integer(0, 2000),
-        default: 0,
-    }),
+    live(
+        'listCacheTtlMs',
+        'number',
+        'How old a list may be that is answered from memory, ms; 0: always asked anew. Only with `databaseType` `moray`.',
+        {
+            rule: integer(0, 2000),
+            default: 0,
+        },
+    ),
     live('shutdownTimeoutSec', 'number', 'Longest drain before running requests are cut.', {
         rule: integer(1, 7200),
         default: 25,

@@ -78,7 +78,7 @@ export const FIRST_KEYS: readonly ConfigKey[] = [
         required: always,
         default: 100,
         live: true,
-        summary: 'Most sockets to one host for outgoing requests.',
+        summary: 'Most sockets to one host for outgoing HTTP requests.',
     },
     {
         key: 'serverName',
@@ -101,10 +101,22 @@ export const FIRST_KEYS: readonly ConfigKey[] = [
         type: 'string',
         required: inDc,
         live: false,
-        summary: 'Name of the datacenter: part of the Manta directory, metrics label.',
+        summary: 'Name of the datacenter: metrics label `datacenter`, part of the Manta directory.',
     },
-    { key: 'ufds', type: 'object', required: inDc, live: false, summary: 'User database (LDAP).' },
-    { key: 'ufds.url', type: 'string', required: inDc, live: false, summary: 'Its URL.' },
+    {
+        key: 'ufds',
+        type: 'object',
+        required: inDc,
+        live: false,
+        summary: 'User database (LDAP); asked whether owners exist, in mode dc only.',
+    },
+    {
+        key: 'ufds.url',
+        type: 'string',
+        required: inDc,
+        live: false,
+        summary: 'Its URL, `ldap://` or `ldaps://`; its certificate is not checked.',
+    },
     { key: 'ufds.bindDN', type: 'string', required: inDc, live: false, summary: 'Its login.' },
     {
         key: 'ufds.bindPassword',
@@ -114,19 +126,26 @@ export const FIRST_KEYS: readonly ConfigKey[] = [
         secret: true,
         summary: 'Its password.',
     },
-    { key: 'moray', type: 'object', required: inDc, live: false, summary: 'Moray database.' },
+    {
+        key: 'moray',
+        type: 'object',
+        required: inDc,
+        live: false,
+        summary: 'Moray database; used with `databaseType` `moray`.',
+    },
     { key: 'moray.host', type: 'string', required: inDc, live: false, summary: 'Its host.' },
     { key: 'moray.port', type: 'finite', required: inDc, live: false, summary: 'Its port, usually 2020.' },
     {
         key: 'moray.connectTimeout',
         default: 200,
         live: false,
-        summary: 'Milliseconds to wait for a connection.',
+        summary: 'Milliseconds that the first attempt to connect may take; later ones may take longer.',
     },
     {
         key: 'moray.retry',
         live: false,
-        summary: '`minTimeout` (1000) and `maxTimeout` (16000) between attempts in ms; `false`: no retry.',
+        summary:
+            'Shortest and longest pause between attempts to connect, ms: `minTimeout` (1000), `maxTimeout` (16000). Attempts never end; `retries` has no effect.',
     },
     { key: 'wfapi', type: 'object', required: needsWfapi, live: false, summary: 'Workflow service.' },
     { key: 'wfapi.url', type: 'string', required: given('wfapi'), live: false, summary: 'Its URL.' },
@@ -200,7 +219,7 @@ export const FIRST_KEYS: readonly ConfigKey[] = [
         rule: oneOf('local', 'moray'),
         default: 'local',
         live: false,
-        summary: 'Where image records are kept: `local` or `moray`.',
+        summary: 'Where image records are kept: `local` (files) or `moray`.',
     },
     {
         key: 'placeholderImageLifespanDays',
@@ -227,7 +246,10 @@ export const FIRST_KEYS: readonly ConfigKey[] = [
 /** What mode dc needs beside, checked after the others (backends 1.4, row 10). */
 export const DC_KEYS: readonly ConfigKey[] = [
     dcIdentity('adminIp', 'Address of the metrics listener in mode dc.'),
-    dcIdentity('adminUuid', 'Account of the operator: owner of imported images.'),
+    dcIdentity(
+        'adminUuid',
+        'Account of the operator: gets what is imported with the owner `00000000-0000-0000-0000-000000000000`; clones keep its images as origin.',
+    ),
     dcIdentity('serviceName', 'Metrics label `service`.'),
     dcIdentity('instanceUuid', 'Metrics label `instance`.'),
     dcIdentity('serverUuid', 'Metrics label `server`.'),
@@ -257,8 +279,12 @@ const UNCHECKED_KEYS: readonly ConfigKey[] = [
     { key: 'wfapi.forceMd5Check', live: false, summary: 'Replace workflow definitions that differ.' },
     { key: 'cnapi', live: false, summary: 'Compute node service.' },
     { key: 'cnapi.url', live: false, summary: 'Its URL.' },
-    { key: 'vmapi', live: false, summary: 'VM service.' },
-    { key: 'vmapi.url', live: false, summary: 'Its URL.' },
+    {
+        key: 'vmapi',
+        live: false,
+        summary: 'VM service, asked for the usage of images; absent: the usage is not available.',
+    },
+    { key: 'vmapi.url', live: false, summary: 'Its URL; never asked through a proxy.' },
     { key: 'docker', live: false, summary: 'Not read by the server.' },
     { key: 'docker.url', live: false, summary: 'Not read by the server.' },
     {
@@ -267,7 +293,11 @@ const UNCHECKED_KEYS: readonly ConfigKey[] = [
         summary: 'Accept plain HTTP and bad certificates of Docker registries.',
     },
     { key: 'lxdRegistries', live: false, summary: 'LXD registry name to URL.' },
-    { key: 'httpProxy', live: true, summary: 'Proxy for requests to other image servers.' },
+    {
+        key: 'httpProxy',
+        live: true,
+        summary: 'Proxy for requests to other image servers and registries; VMAPI is never asked through it.',
+    },
     { key: 'fluentd_host', live: false, summary: 'Turns `evt` log records on.' },
     ...['sapi_service', 'ufds_admin_login', 'vmapi_service', 'cnapi_service', 'napi_service'].map(notRead),
 ];

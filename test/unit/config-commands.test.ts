@@ -66,7 +66,7 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
             'good.json': JSON.stringify({ ...DC, manta: MANTA, httpProxy: 'http://u:hunter2@proxy' }),
             'bad.json': JSON.stringify({ port: 'x', compat: 'y', typo: 1 }),
             'plain.json': '{}',
-            'bare.json': JSON.stringify({ databaseType: 'moray' }),
+            'bare.json': JSON.stringify({ databaseType: 'moray', proxyProtocol: true }),
         }),
         'good.json',
     );
@@ -105,7 +105,7 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
         [
             ['-f', bare, '--check'],
             2,
-            'config.databaseType moray is not supported by this release\nconfig.moray (object) is required\n',
+            'config.proxyProtocol is not supported by this release\nconfig.moray (object) is required\n',
             '',
         ],
         [

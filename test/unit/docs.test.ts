@@ -13,6 +13,7 @@ import { fillTables, tableNames, type Table } from '#lib/cli/docs/markdown-table
 import { openApiDocument } from '#lib/cli/docs/open-api.js';
 import { documentationTables } from '#lib/cli/docs/tables.js';
 import { SERVER_OPTIONS } from '#lib/cli/server-options.js';
+import { IMAGES, SHARING } from '#lib/database/moray/bucket.js';
 import { ENDPOINTS } from '#lib/http/routes.js';
 import { FIELDS } from '#lib/manifest/fields.js';
 import { recordingLog } from '../helpers/recording-log.js';
@@ -113,9 +114,13 @@ void t.test('what the text names exists', (t) => {
             t.ok(codes.has(code ?? ''), `${page}: ${named}`);
         }
     }
-    const metrics = new Set(column(operatorGuide, 'metrics', 0));
+    const names = new Set([
+        ...column(operatorGuide, 'metrics', 0),
+        ...[IMAGES.name, SHARING.name],
+        ...readdirSync(join(root, 'etc/sapi_manifests')),
+    ]);
     for (const [name] of operatorGuide.matchAll(/\bimgapi_[a-z_]+/g)) {
-        t.ok(metrics.has(name), name);
+        t.ok(names.has(name), name);
     }
     const options = new Set(SERVER_OPTIONS.map(({ name }) => `--${name}`));
     for (const [, option = ''] of operatorGuide.matchAll(/node main\.js.*?(--[a-z-]+)/g)) {
@@ -173,23 +178,16 @@ void t.test('keys said to have no effect are not read, all others are', (t) => {
         )
         .map((path) => read(join('src', path)))
         .join('\n');
-    // Read on the way to what is refused at the start: mode dc, and storage in Manta.
-    const ofRefusedModes = [
-        'adminUuid',
-        'datacenterName',
-        'instanceUuid',
-        'manta',
-        'serverUuid',
-        'serviceName',
-    ];
+    // Read by the client for servers nobody calls yet, and on the way to storage in Manta, which is refused.
+    const ofUnusedParts = ['allowInsecure', 'dockerRegistryInsecure', 'httpProxy', 'manta'];
     for (const key of UNUSED_KEYS) {
         const isRead = new RegExp(`\\b(config|current)\\??\\.${key}\\b`).test(code);
-        t.equal(isRead, ofRefusedModes.includes(key), `${key} is ${isRead ? '' : 'not '}read`);
+        t.equal(isRead, ofUnusedParts.includes(key), `${key} is ${isRead ? '' : 'not '}read`);
     }
     for (const { key } of CONFIG_KEYS) {
         const [top = '', name = top] = key.split('.');
-        // The two that have one good value only.
-        if (!UNUSED_KEYS.has(top) && !['compat', 'databaseType'].includes(top)) {
+        // One has one good value only, the other is the default of a further key.
+        if (!UNUSED_KEYS.has(top) && !['compat', 'adminIp'].includes(top)) {
             t.match(code, new RegExp(`\\b${name}\\b`), `${key} is read`);
         }
     }
@@ -310,9 +308,11 @@ void t.test('every library is accounted for, with its version', (t) => {
     const expected = Object.entries({ ...dependencies, ...devDependencies }).map(([name, version]) =>
         version.startsWith('file:') ? `${name} local` : `${name} ${version}`,
     );
-    const overridden = Object.entries(overrides).map(([name, version]) =>
-        version.startsWith('$') ? `${name} \`deps/spdy\`` : `${name} ${version}`,
-    );
+    const replacement = (version: string): string => {
+        if (version.startsWith('$')) return '`deps/spdy`';
+        return version.startsWith('npm:') ? `\`${version}\`` : version;
+    };
+    const overridden = Object.entries(overrides).map(([name, version]) => `${name} ${replacement(version)}`);
     t.same(sorted(documented), sorted([...expected, ...overridden]));
     t.end();
 });
