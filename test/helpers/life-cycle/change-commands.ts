@@ -238,13 +238,11 @@ export const aclCommands = commands(
         body: fc.oneof(
             {
                 weight: 12,
-                arbitrary: fc.array(fc.constantFrom(...ACCOUNTS, STRANGER), {
-                    maxLength: 4,
-                }),
+                arbitrary: fc.array(fc.constantFrom(...ACCOUNTS, STRANGER), { minLength: 1, maxLength: 4 }),
             },
             {
                 weight: 1,
-                arbitrary: fc.constantFrom<Value[]>([ACCOUNTS[0], 'nobody'], [5], {}, null, undefined),
+                arbitrary: fc.constantFrom<Value[]>([], [ACCOUNTS[0], 'nobody'], [5], {}, null, undefined),
             },
         ),
     }),

@@ -49,7 +49,7 @@ function allCommands(rules: Rules): Commands[] {
         ...times(6, activateCommands),
         ...times(3, disableCommands),
         ...times(6, updateCommands),
-        ...times(3, aclCommands),
+        ...times(5, aclCommands),
         ...times(3, getCommands),
         ...times(6, listCommands),
         ...times(3, deleteCommands),
