@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { open, readdir, rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type Logger from 'bunyan';
 import type { Clock } from '../base/clock.js';
@@ -162,6 +162,7 @@ export class FileUploadJournal implements UploadJournal {
         // An empty one is a claim in the making, or was one in a crash: nothing has been done.
         const intent = found.text === '' ? undefined : intentIn(found);
         if (intent === undefined) {
+            await this.#removeIfLeft(path, found);
             return undefined;
         }
         if (path !== this.#claimPath(intent.uuid, intent.name)) {
@@ -170,7 +171,17 @@ export class FileUploadJournal implements UploadJournal {
         return (await this.#isLeft(path, found)) ? { intent } : undefined;
     }
 
-    #claimPath(uuid: string, name: StoredFileName): string {
+    /** Removes a claim whose process has ended before it did anything. */
+    async #removeIfLeft(path: string, found: LockFile): Promise<void> {
+        const [uuid, name] = basename(path).split('.');
+        const isClaim = uuid !== undefined && name !== undefined && path === this.#claimPath(uuid, name);
+        if (isClaim && (await this.#isLeft(path, found))) {
+            const claim = await this.#tryClaim(uuid, path);
+            await claim?.end(claim.left === undefined);
+        }
+    }
+
+    #claimPath(uuid: string, name: string): string {
         return join(this.#options.directories.uploads, `${uuid}.${name}.json`);
     }
 

@@ -52,6 +52,9 @@ export interface UploadJournal {
      * @throws 503 when that takes too long; the file system's error
      */
     claim(uuid: string, name: StoredFileName): Promise<UploadClaim>;
-    /** What a crash has left; nothing that a running process is doing. */
+    /**
+     * What a crash has left; nothing that a running process is doing. Claims that a crash ended before
+     * anything was done are removed.
+     */
     pending(): Promise<readonly PendingUpload[]>;
 }

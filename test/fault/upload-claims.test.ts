@@ -104,6 +104,20 @@ void t.test('a file another process works on is waited for', async (t) => {
     t.same(readdirSync(join(base, 'run', 'uploads')), []);
 });
 
+void t.test('a claim of a killed process that had done nothing is removed', async (t) => {
+    const base = t.testdir({});
+    const script = `await journal.claim('${UUID}', 'file0'); say('claimed'); await told;`;
+    const holder = startProcess(t, base, script);
+    await eventually('the claim', WAIT_MS, () => holder.lines.includes('claimed'));
+    const uploads = join(base, 'run', 'uploads');
+    t.same(await journalOf(base).pending(), []);
+    t.same(readdirSync(uploads), [`${UUID}.file0.json`], 'it stays while its process lives');
+    holder.kill('SIGKILL');
+    await once(holder, 'exit');
+    t.same(await journalOf(base).pending(), []);
+    t.same(readdirSync(uploads), []);
+});
+
 void t.test('what a killed process has left is handed to the next', async (t) => {
     const base = t.testdir({});
     const holder = await startHolder(t, base);
