@@ -41,6 +41,8 @@ export class MorayDouble {
     readonly #counts = new Map<string, number>();
     #listener: Server | undefined;
     #port = 0;
+    #callsLeft = 0;
+    #atCall = (): void => undefined;
 
     private constructor(store: Store) {
         this.#store = store;
@@ -127,6 +129,12 @@ export class MorayDouble {
         this.#faults.breakOff(method, times, when);
     }
 
+    /** Does something when the `nth` call from now on has come in, counted from 1, before it is looked at. */
+    atCall(nth: number, act: () => void): void {
+        this.#callsLeft = nth;
+        this.#atCall = act;
+    }
+
     /** Never answers the next `times` calls, and does nothing for them. */
     hang(method: string | undefined, times: number): void {
         this.#faults.hang(method, times);
@@ -177,6 +185,8 @@ export class MorayDouble {
         socket.once('close', () => this.#sockets.delete(socket));
         serveFast(socket, Object.keys(PROCEDURES), (method, request) => {
             this.#counts.set(method, (this.#counts.get(method) ?? 0) + 1);
+            this.#callsLeft -= 1;
+            if (this.#callsLeft === 0) this.#atCall();
             void this.#answer(socket, method, request);
         });
     }
