@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { HttpClient} from '../helpers/http-client.js';
+import type { HttpClient } from '../helpers/http-client.js';
 import { type Answer, type Document } from '../helpers/http-client.js';
 import { startDatacenter } from '../helpers/datacenter.js';
 import {

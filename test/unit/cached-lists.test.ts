@@ -252,7 +252,11 @@ void t.test('errors are not kept', async (t) => {
     t.same(await cache.names(), ['a']);
     cache.database.failNext('search', serviceUnavailable('service unavailable', 5));
     cache.time.now = LIFESPAN;
-    await t.rejects(cache.names(), { code: 'ServiceUnavailableError' }, 'nor does an old list stand in for one');
+    await t.rejects(
+        cache.names(),
+        { code: 'ServiceUnavailableError' },
+        'nor does an old list stand in for one',
+    );
 });
 
 void t.test('everything else goes straight through', async (t) => {
