@@ -6,6 +6,7 @@ import type { ImageFile, RawImage } from '../manifest/types.js';
 import { requireStoredFile } from './activate-image.js';
 import type { ImageServices } from './context.js';
 import { requireStorage, storageNameOf } from './image-files.js';
+import { unlessGone } from './load.js';
 
 /** What a clone of an image copies. */
 export interface CloneChain {
@@ -58,25 +59,6 @@ function requireMayCopy(ancestor: RawImage, source: RawImage, account: string): 
     const { owner, acl, uuid } = ancestor;
     if (owner !== source.owner && owner !== account && !isPublic(ancestor) && !acl.includes(account)) {
         throw notImageOwner(account, uuid);
-    }
-}
-
-/**
- * Does something with the file of an image. Another process may delete the image meanwhile: then that is
- * the failure, and not that the file is missing.
- *
- * @throws 404 `image <uuid> not found`, 503, what `work` throws
- */
-export async function unlessGone(
-    services: ImageServices,
-    { uuid }: RawImage,
-    work: () => Promise<void>,
-): Promise<void> {
-    try {
-        await work();
-    } catch (error) {
-        await services.database.get(uuid);
-        throw error;
     }
 }
 

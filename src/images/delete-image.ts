@@ -3,11 +3,16 @@ import type { StoredImage } from '../database/database.js';
 import type { Filter } from '../database/query.js';
 import type { RawImage } from '../manifest/types.js';
 import { type Draft, storeChange } from './change-image.js';
+import { inClaimedPlaces } from './claimed-places.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { savesAs } from './failures.js';
 import { possibleFiles } from './image-files.js';
-import { type Cleanup, withCleanup } from './image-task.js';
+import type { Cleanup } from './image-task.js';
 import { ownImageSeen, requireAccess, requireOwner } from './load.js';
+
+function failureOf(uuid: string): string {
+    return `could not delete image ${uuid}`;
+}
 
 /** @param signal ends the search; absent: it goes on to its end. @throws 422 `ImageHasDependentImages` */
 async function requireNoDependents(
@@ -58,7 +63,7 @@ async function leaveChannel(
 
 /**
  * Another process may have made a dependent between the check and the deletion: then the record comes
- * back, its files are still there (see {@link withCleanup}). The other process makes sure of its origin
+ * back, its files are still there (see {@link inClaimedPlaces}). The other process makes sure of its origin
  * after its record is stored, so one of the two always notices.
  */
 async function restoreIfNeeded(
@@ -79,6 +84,32 @@ async function restoreIfNeeded(
     }
 }
 
+/** Deletes a record, and notes its files for deletion. Runs in the image's queue, its places claimed. */
+async function deleteRecord(
+    services: ImageServices,
+    context: RequestContext,
+    uuid: string,
+    mayGo: (raw: RawImage) => void,
+    cleanup: Cleanup,
+): Promise<void> {
+    let deleted: RawImage | undefined;
+    const check = async ({ raw }: StoredImage): Promise<void> => {
+        mayGo(raw);
+        await requireNoDependents(services, uuid, {}, context.signal);
+        const files = possibleFiles(services, raw);
+        const noted = services.journal.note(uuid, files);
+        cleanup.add(await noted.catch(savesAs(failureOf(uuid))));
+        deleted = raw;
+    };
+    await services.database.del(uuid, {
+        check,
+        ...(context.seen === undefined ? {} : { seen: context.seen }),
+    });
+    if (deleted !== undefined) {
+        await restoreIfNeeded(services, context, deleted);
+    }
+}
+
 /**
  * Deletes an image without dependents: record first, then the bytes, which a failing storage may delay
  * (backends W5). Only for tasks that run in the image's queue already, all others use
@@ -92,24 +123,11 @@ export async function deleteAll(
     context: RequestContext,
     uuid: string,
     mayGo: (raw: RawImage) => void,
-    cleanup: Cleanup,
 ): Promise<void> {
-    let deleted: RawImage | undefined;
-    const check = async ({ raw }: StoredImage): Promise<void> => {
-        mayGo(raw);
-        await requireNoDependents(services, uuid, {}, context.signal);
-        const files = possibleFiles(services, raw);
-        const noted = services.journal.note(uuid, files);
-        cleanup.add(await noted.catch(savesAs(`could not delete image ${uuid}`)));
-        deleted = raw;
-    };
-    await services.database.del(uuid, {
-        check,
-        ...(context.seen === undefined ? {} : { seen: context.seen }),
-    });
-    if (deleted !== undefined) {
-        await restoreIfNeeded(services, context, deleted);
-    }
+    const options = { log: context.log, failure: failureOf(uuid) };
+    await inClaimedPlaces(services, [uuid], options, (cleanup) =>
+        deleteRecord(services, context, uuid, mayGo, cleanup),
+    );
 }
 
 /**
@@ -128,7 +146,7 @@ export async function deleteImage(
     const { channel } = context;
     const staysElsewhere = (raw: RawImage): boolean =>
         channel !== undefined && !forceAllChannels && otherChannels(raw, channel).length > 0;
-    await withCleanup(services, [uuid], async (cleanup) => {
+    await services.imageQueue.run(uuid, async () => {
         const { raw } = await ownImageSeen(services, context, uuid);
         if (channel !== undefined && staysElsewhere(raw)) {
             await leaveChannel(services, context, uuid, channel);
@@ -141,6 +159,6 @@ export async function deleteImage(
                 throw changedMeanwhile('added to a channel meanwhile');
             }
         };
-        await deleteAll(services, context, uuid, mayGo, cleanup);
+        await deleteAll(services, context, uuid, mayGo);
     });
 }

@@ -1,4 +1,3 @@
-import type Logger from 'bunyan';
 import type { StoredImage } from '../database/database.js';
 import type { ImageFile, ImageIcon, RawImage } from '../manifest/types.js';
 import type { UploadClaim } from '../storage/upload-journal.js';
@@ -9,7 +8,7 @@ import { recordedFiles, requireStorage, storageNameOf } from './image-files.js';
 import { type Cleanup, settlingDeletes } from './image-task.js';
 import { loadOwnImage } from './load.js';
 import type { Upload } from './receive-upload.js';
-import { claimUpload } from './recover-uploads.js';
+import { claimUpload, endClaim } from './recover-uploads.js';
 import { type BytesEntry, holdsBytes } from './stored-bytes.js';
 import type { UploadKind } from './upload-kinds.js';
 
@@ -183,14 +182,6 @@ class UploadFinish {
         if (!recordedFiles(raw).some((file) => file.stor === storage && file.name === name)) {
             await requireStorage(this.#services, storage).remove(raw.uuid, name);
         }
-    }
-}
-
-async function endClaim(claim: UploadClaim, isSettled: boolean, log: Logger): Promise<void> {
-    try {
-        await claim.end(isSettled);
-    } catch (err) {
-        log.warn({ err }, 'upload intent stays until the next upload or start');
     }
 }
 

@@ -155,3 +155,22 @@ export async function findImage(services: ImageServices, uuid: string): Promise<
         throw error;
     }
 }
+
+/**
+ * Does something with the file of an image. Another process may delete the image meanwhile: then that is
+ * the failure, and not that the file is missing.
+ *
+ * @throws 404 `image <uuid> not found`, 503, what `work` throws
+ */
+export async function unlessGone(
+    services: ImageServices,
+    { uuid }: RawImage,
+    work: () => Promise<void>,
+): Promise<void> {
+    try {
+        await work();
+    } catch (error) {
+        await services.database.get(uuid);
+        throw error;
+    }
+}

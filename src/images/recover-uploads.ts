@@ -110,6 +110,15 @@ export async function claimUpload(
     }
 }
 
+/** Gives the right back, see {@link UploadClaim.end}. Never rejects. */
+export async function endClaim(claim: UploadClaim, isSettled: boolean, log: Logger): Promise<void> {
+    try {
+        await claim.end(isSettled);
+    } catch (err) {
+        log.warn({ err }, 'upload intent stays until the next upload or start');
+    }
+}
+
 /** Settles one upload while no process uploads the same file. Runs in the queue of its image. */
 async function settleAlone(services: ImageServices, noted: PendingUpload, log: Logger): Promise<void> {
     const { intent, drop } = noted;

@@ -24,7 +24,7 @@ async function deleteClone(
     cleanup: Cleanup,
 ): Promise<void> {
     try {
-        await deleteAll(services, context, uuid, mayGo, cleanup);
+        await deleteAll(services, context, uuid, mayGo);
     } catch (error) {
         if (!meansAbsent(error, uuid)) {
             throw error;

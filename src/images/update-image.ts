@@ -5,11 +5,12 @@ import { text } from '../manifest/coerce.js';
 import type { JsonValue, RawImage } from '../manifest/types.js';
 import { applyUpdate } from '../manifest/update.js';
 import { changeImage, type Precondition } from './change-image.js';
+import { inClaimedPlaces } from './claimed-places.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { failsAs, savesAs } from './failures.js';
 import { recordedFiles, requireStorage } from './image-files.js';
-import { type Cleanup, withCleanup } from './image-task.js';
-import { findImage, requireAccess, requireOwner } from './load.js';
+import type { Cleanup } from './image-task.js';
+import { findImage, requireAccess, requireOwner, unlessGone } from './load.js';
 import { isJsonObject, requireUpdateObject } from './object-rule.js';
 import { requireKnownOwner } from './owner-check.js';
 import { channelNames, manifestRules } from './rules.js';
@@ -51,7 +52,8 @@ async function copyFiles(
         cleanup.add(await entry.catch(savesAs(`error modifying image ${raw.uuid}`)));
     }
     for (const [index, file] of files.entries()) {
-        await storages[index]?.copy(raw.uuid, uuid, file.name).catch(failsAs('error moving image file'));
+        const copy = async (): Promise<void> => storages[index]?.copy(raw.uuid, uuid, file.name);
+        await unlessGone(services, raw, () => copy().catch(failsAs('error moving image file')));
     }
 }
 
@@ -99,13 +101,17 @@ export async function updateImage(
         const change = async (raw: RawImage) => ({ ...(await updated(services, context, raw, body)) });
         return changeImage(services, context, uuid, change, precondition);
     }
-    return withCleanup(services, [uuid, newUuid], (cleanup) => {
-        const change = async (raw: RawImage): Promise<RawImage> => {
-            requireAccess(context, raw);
-            requireOwner(context, raw);
-            precondition?.(raw);
-            return prepareMove(services, raw, await updated(services, context, raw, body), cleanup);
-        };
-        return services.database.move(uuid, newUuid, change, context.seen);
-    });
+    const uuids = [uuid, newUuid];
+    const options = { log: context.log, failure: `error modifying image ${uuid}` };
+    return services.imageQueue.runAll(uuids, () =>
+        inClaimedPlaces(services, uuids, options, (cleanup) => {
+            const change = async (raw: RawImage): Promise<RawImage> => {
+                requireAccess(context, raw);
+                requireOwner(context, raw);
+                precondition?.(raw);
+                return prepareMove(services, raw, await updated(services, context, raw, body), cleanup);
+            };
+            return services.database.move(uuid, newUuid, change, context.seen);
+        }),
+    );
 }
