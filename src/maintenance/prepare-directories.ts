@@ -12,6 +12,7 @@ const OURS: readonly (keyof BaseDirectories)[] = [
     'run',
     'deletes',
     'uploads',
+    'clones',
     'staging',
     'jobs',
     'sharing',
