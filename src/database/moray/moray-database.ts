@@ -2,18 +2,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type Logger from 'bunyan';
 import type { ConfigSource } from '../../base/config-types.js';
-import {
-    ApiError,
-    imageNotFound,
-    imageUuidAlreadyExists,
-    internalError,
-    validationFailed,
-} from '../../base/errors.js';
+import { ApiError, imageNotFound, imageUuidAlreadyExists, internalError } from '../../base/errors.js';
 import { KeyedQueue } from '../../base/keyed-queue.js';
 import type { RawImage } from '../../manifest/types.js';
 import type { Change, Database, DeleteOptions, MoveChange, StoredImage } from '../database.js';
 import type { Query } from '../query.js';
 import { BucketKeeper, IMAGES } from './bucket.js';
+import { forColumns } from './column-values.js';
 import { compareAndSwap, type SwapOptions, type Write } from './compare-and-swap.js';
 import type { MorayConnection } from './connection.js';
 import type { Deadline } from './deadline.js';
@@ -362,17 +357,11 @@ export class MorayDatabase implements Database {
         }
     }
 
-    /** A record as it will be read again. @throws ApiError 422 for an empty billing tag, else 500 */
+    /** A record as it will be read again. @throws ApiError 422 for what columns cannot hold, else 500 */
     #prepare(raw: RawImage, task: Task): RawImage {
-        if (raw.billing_tags?.includes('') === true) {
-            // Index columns have no place for it (backends 4.3).
-            const message = 'invalid image "billing_tags" entry : ';
-            throw validationFailed('invalid image data: billing_tags', [
-                { field: 'billing_tags', code: 'Invalid', message },
-            ]);
-        }
+        const record = forColumns(raw);
         try {
-            return this.#records.prepare(raw);
+            return this.#records.prepare(record);
         } catch (error) {
             throw internalError(task.failure, error);
         }
