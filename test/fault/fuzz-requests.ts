@@ -3,7 +3,7 @@ import { signatureHeaders, type SigningKey } from '../helpers/signing.js';
 import { NOBODY } from '../helpers/images.js';
 
 /** A valid request that mutations start from. */
-interface Seed {
+export interface Seed {
     readonly method: string;
     readonly target: string;
     readonly headers?: Readonly<Record<string, string>>;
@@ -11,7 +11,8 @@ interface Seed {
     readonly signed?: boolean;
 }
 
-function seeds(uuid: string): readonly Seed[] {
+/** Requests that every server understands. */
+export function seeds(uuid: string): readonly Seed[] {
     const manifest = JSON.stringify({
         v: 2,
         owner: NOBODY,
@@ -103,13 +104,14 @@ function seeds(uuid: string): readonly Seed[] {
     ];
 }
 
-function serialise(seed: Seed, key: SigningKey): Buffer {
+/** The bytes of a request; without a key nothing is signed. */
+export function serialise(seed: Seed, key?: SigningKey): Buffer {
     const body = Buffer.from(seed.body ?? '');
     const headers: Record<string, string> = {
         host: '127.0.0.1',
         connection: 'close',
         ...(seed.body === undefined ? {} : { 'content-length': String(body.length) }),
-        ...(seed.signed === true ? signatureHeaders(key) : {}),
+        ...(seed.signed === true && key !== undefined ? signatureHeaders(key) : {}),
         ...seed.headers,
     };
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -242,8 +244,7 @@ const anyJson = fc.oneof(
 );
 
 /** Requests as bytes: valid ones with up to four mutations, and valid ones with any JSON as body. */
-export function fuzzedRequests(uuid: string, key: SigningKey): fc.Arbitrary<Buffer> {
-    const all = seeds(uuid);
+export function fuzzedRequests(all: readonly Seed[], key?: SigningKey): fc.Arbitrary<Buffer> {
     const withBody = all.filter((seed) => seed.headers?.['content-type'] === 'application/json');
     return fc.oneof(
         {

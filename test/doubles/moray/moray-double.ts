@@ -29,6 +29,15 @@ export interface MorayDoubleOptions {
     readonly store?: Store;
 }
 
+/** An error that was answered. */
+export interface Refusal {
+    readonly method: string;
+    readonly name: string;
+    readonly message: string;
+}
+
+const MAX_REFUSALS = 100_000;
+
 /**
  * A Moray for tests: speaks the wire protocol of the real one on a port of 127.0.0.1, keeps buckets in
  * memory or in PostgreSQL, and can be told to misbehave.
@@ -39,6 +48,7 @@ export class MorayDouble {
     readonly #cache = new ObjectCache();
     readonly #sockets = new Set<Socket>();
     readonly #counts = new Map<string, number>();
+    readonly #refusals: Refusal[] = [];
     #listener: Server | undefined;
     #port = 0;
     #callsLeft = 0;
@@ -107,6 +117,11 @@ export class MorayDouble {
 
     resetRpcCounts(): void {
         this.#counts.clear();
+    }
+
+    /** Errors that were answered, the latest ones, in order. */
+    get refusals(): readonly Refusal[] {
+        return this.#refusals;
     }
 
     /** Calls of getObject that would have been content with an old copy (no `noCache`). */
@@ -200,7 +215,10 @@ export class MorayDouble {
             if (fate.kind === 'break') socket.destroy(new Error('broken off'));
             else if (!socket.destroyed) send(request, messages);
         } catch (error) {
-            if (!socket.destroyed) request.fail(asMorayError(error));
+            const refusal = asMorayError(error);
+            this.#refusals.push({ method, name: refusal.name, message: refusal.message });
+            if (this.#refusals.length > MAX_REFUSALS) this.#refusals.shift();
+            if (!socket.destroyed) request.fail(refusal);
         }
     }
 
