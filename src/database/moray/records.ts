@@ -4,6 +4,7 @@ import { ApiError } from '../../base/errors.js';
 import { readOldFormats } from '../../manifest/old-formats.js';
 import type { ManifestRules, RawImage } from '../../manifest/types.js';
 import { validateRaw } from '../../manifest/validate.js';
+import { fromColumns } from './column-values.js';
 import type { Row } from './rows.js';
 
 /** Bound of the records kept, bytes of their JSON text; as objects they take a few times as much. */
@@ -18,14 +19,6 @@ interface Entry {
     /** `undefined`: the row holds no usable record. */
     readonly raw: RawImage | undefined;
     readonly bytes: number;
-}
-
-/** Array columns turn an entry `NULL` into null (backends 4.3). */
-function restoreNulls(value: Readonly<Record<string, unknown>>): Record<string, unknown> {
-    const { billing_tags: tags } = value;
-    return Array.isArray(tags) && tags.includes(null)
-        ? { ...value, billing_tags: tags.map((tag: unknown) => tag ?? 'NULL') }
-        : { ...value };
 }
 
 /**
@@ -83,7 +76,7 @@ export class Records {
 
     #convert({ key, value }: Row): RawImage | undefined {
         try {
-            const raw = validateRaw(readOldFormats(restoreNulls(value)), this.#rules(), 'lenient');
+            const raw = validateRaw(readOldFormats(fromColumns(value)), this.#rules(), 'lenient');
             if (raw.uuid === key) {
                 return raw;
             }
