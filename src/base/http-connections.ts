@@ -4,6 +4,7 @@ import { OutgoingError } from './http-errors.js';
 import { bypassesProxy } from './http-no-proxy.js';
 import { PEERS, type PeerKind } from './http-peers.js';
 import { authorizationOf, parseHttpUrl } from './http-urls.js';
+import { RecentlyUsed } from './recently-used.js';
 
 /** Hosts whose connections are kept; those used longest ago go first. */
 const MAX_POOLS = 100;
@@ -71,8 +72,7 @@ function createDispatcher(facts: PoolFacts): Dispatcher {
 export class Connections {
     readonly #config: ConfigSource;
     readonly #noProxy: string;
-    /** Least recently used first. */
-    readonly #pools = new Map<string, Dispatcher>();
+    readonly #pools = new RecentlyUsed<Dispatcher>(MAX_POOLS);
     /** Pools that only finish what they have begun. */
     readonly #retired = new Set<Dispatcher>();
     #isClosed = false;
@@ -120,21 +120,11 @@ export class Connections {
         }
         const key = JSON.stringify({ ...facts, proxy: facts.proxy?.href });
         const pool = this.#pools.get(key) ?? createDispatcher(facts);
-        this.#pools.delete(key);
-        this.#pools.set(key, pool);
-        if (this.#pools.size > MAX_POOLS) {
-            this.#retireOldest();
-        }
+        this.#pools.set(key, pool).forEach((oldest) => this.#retire(oldest));
         return pool;
     }
 
-    #retireOldest(): void {
-        const [oldest] = this.#pools;
-        if (oldest === undefined) {
-            return;
-        }
-        const [key, pool] = oldest;
-        this.#pools.delete(key);
+    #retire(pool: Dispatcher): void {
         this.#retired.add(pool);
         const forget = (): boolean => this.#retired.delete(pool);
         pool.close().then(forget, forget);

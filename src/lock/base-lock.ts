@@ -2,6 +2,7 @@ import type Logger from 'bunyan';
 import { link, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.js';
+import { Complaints } from '../base/complaints.js';
 import type { BaseDirectories } from '../base/config-types.js';
 import { makeDirectory, removeIfPresent, temporarySibling, writeSynced } from '../base/durable-files.js';
 import { systemErrorCode } from '../base/errors.js';
@@ -16,11 +17,9 @@ export interface LockTiming {
     readonly refreshMs: number;
     /** Attempts of a process that waits for the lock. */
     readonly retryMs: number;
-    /** Distance of log records about the same obstacle. */
-    readonly complaintMs: number;
 }
 
-const TIMING: LockTiming = { refreshMs: 5000, retryMs: 1000, complaintMs: 60_000 };
+const TIMING: LockTiming = { refreshMs: 5000, retryMs: 1000 };
 
 /** What a {@link BaseLock} is made of. */
 export interface BaseLockOptions {
@@ -71,10 +70,10 @@ export class BaseLock {
     readonly #clock: Clock;
     readonly #app: string;
     readonly #timing: LockTiming;
+    readonly #complaints: Complaints;
     readonly #lostCallbacks: (() => void)[] = [];
     #held: Held | undefined;
     #foreign = false;
-    #lastComplaint = Number.NEGATIVE_INFINITY;
     #refreshTimer: NodeJS.Timeout | undefined;
     #retryTimer: NodeJS.Timeout | undefined;
     #waiting: (() => Promise<void>) | undefined;
@@ -92,6 +91,7 @@ export class BaseLock {
         this.#clock = options.clock;
         this.#app = options.app;
         this.#timing = { ...TIMING, ...options.timing };
+        this.#complaints = new Complaints(options.clock);
     }
 
     /** Whether this process holds the lock. */
@@ -166,9 +166,7 @@ export class BaseLock {
 
     /** Logs an obstacle once a minute. */
     #complain(message: string, fields: object): void {
-        const now = this.#clock.now();
-        if (Math.abs(now - this.#lastComplaint) >= this.#timing.complaintMs) {
-            this.#lastComplaint = now;
+        if (this.#complaints.isDue(message)) {
             this.#log.error(fields, message);
         }
     }

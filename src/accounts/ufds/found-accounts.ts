@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.js';
+import { RecentlyUsed } from '../../base/recently-used.js';
 
 /** How many accounts are remembered, and for how long. */
 export interface FoundAccountsLimits {
@@ -9,13 +10,14 @@ export interface FoundAccountsLimits {
 
 /** Remembers accounts that were found; when it is full it forgets the one not asked for the longest. */
 export class FoundAccounts {
-    readonly #limits: FoundAccountsLimits;
+    readonly #foundMs: number;
     readonly #clock: Clock;
-    /** When each account was found; the order is that of use. */
-    readonly #foundAt = new Map<string, number>();
+    /** When each account was found. */
+    readonly #foundAt: RecentlyUsed<number>;
 
     constructor(limits: FoundAccountsLimits, clock: Clock) {
-        this.#limits = limits;
+        this.#foundMs = limits.foundMs;
+        this.#foundAt = new RecentlyUsed(limits.maxFound);
         this.#clock = clock;
     }
 
@@ -24,9 +26,9 @@ export class FoundAccounts {
         if (at === undefined) {
             return false;
         }
-        this.#foundAt.delete(uuid);
         // A clock that was set back must not make an account last.
-        if (Math.abs(this.#clock.now() - at) >= this.#limits.foundMs) {
+        if (Math.abs(this.#clock.now() - at) >= this.#foundMs) {
+            this.#foundAt.delete(uuid);
             return false;
         }
         this.#foundAt.set(uuid, at);
@@ -34,13 +36,6 @@ export class FoundAccounts {
     }
 
     add(uuid: string): void {
-        this.#foundAt.delete(uuid);
         this.#foundAt.set(uuid, this.#clock.now());
-        for (const oldest of this.#foundAt.keys()) {
-            if (this.#foundAt.size <= this.#limits.maxFound) {
-                return;
-            }
-            this.#foundAt.delete(oldest);
-        }
     }
 }

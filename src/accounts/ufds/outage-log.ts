@@ -1,8 +1,6 @@
 import type Logger from 'bunyan';
 import type { Clock } from '../../base/clock.js';
-
-/** The same complaint is not repeated within that time, milliseconds (operations 1.2). */
-const COMPLAINT_MS = 60_000;
+import { Complaints } from '../../base/complaints.js';
 
 function complaintOf(error: unknown): string {
     return error instanceof Error && error.name === 'InvalidCredentialsError'
@@ -13,22 +11,18 @@ function complaintOf(error: unknown): string {
 /** Logs when the user database stops and begins to answer, not every failure. */
 export class OutageLog {
     readonly #log: Logger;
-    readonly #clock: Clock;
+    readonly #complaints: Complaints;
     #answers: boolean | undefined;
-    #last: { readonly complaint: string; readonly at: number } | undefined;
 
     constructor(log: Logger, clock: Clock) {
         this.#log = log;
-        this.#clock = clock;
+        this.#complaints = new Complaints(clock);
     }
 
     failed(error: unknown): void {
         const complaint = complaintOf(error);
-        const now = this.#clock.now();
-        const isNew = this.#last?.complaint !== complaint || Math.abs(now - this.#last.at) >= COMPLAINT_MS;
-        if (isNew) {
+        if (this.#complaints.isDue(complaint)) {
             this.#log.error({ err: error }, complaint);
-            this.#last = { complaint, at: now };
             this.#answers = false;
         }
     }

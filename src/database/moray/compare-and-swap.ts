@@ -23,6 +23,7 @@ export interface Write<T> {
     readonly find: () => Promise<T | undefined>;
 }
 
+/** What {@link compareAndSwap} works with. */
 export interface SwapOptions {
     readonly moray: MorayConnection;
     readonly deadline: Deadline;

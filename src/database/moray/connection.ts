@@ -4,7 +4,10 @@ import bunyan from 'bunyan';
 import type Logger from 'bunyan';
 import moray from 'moray';
 import type { Client, Connection } from 'moray';
+import { systemClock } from '../../base/clock.js';
+import { Complaints } from '../../base/complaints.js';
 import type { Config } from '../../base/config-types.js';
+import { within } from '../../base/within.js';
 import { Deadline } from './deadline.js';
 import { isNamed, NotConnectedError, TimeoutError } from './failures.js';
 
@@ -16,8 +19,6 @@ const FIRST_CONNECT_WAIT = 1000;
 const PROBE_PAUSE = 100;
 /** Longest wait for connections to end, milliseconds. */
 const CLOSE_LIMIT = 1000;
-/** Shortest time between two lines of the log that say the same, milliseconds. */
-const REPEAT_WARNING = 60_000;
 /** Connections that are held, and most that there ever are. */
 const CONNECTIONS = { target: 6, maximum: 15 };
 /** Calls that one connection may have left unanswered before it is given up. */
@@ -28,7 +29,9 @@ const GROWING_ATTEMPTS = 6;
 /** Name servers that are asked for the address, where Moray's host is a name; milliseconds. */
 const NAME_RECOVERY = { retries: 5, timeout: 1000, maxTimeout: 20_000, delay: 10, maxDelay: 10_000 };
 
+/** What a {@link MorayConnection} is made from. */
 export interface MorayConnectionOptions {
+    /** `moray` of the configuration. */
     readonly address: NonNullable<Config['moray']>;
     readonly log: Logger;
     /** Longest time that a call may take, milliseconds. */
@@ -76,6 +79,7 @@ export class MorayConnection extends EventEmitter {
     readonly #options: MorayConnectionOptions;
     readonly #log: Logger;
     readonly #callTimeout: number;
+    readonly #complaints = new Complaints(systemClock);
     /** Those that are there. */
     readonly #made = new Set<string>();
     /** Those that calls may use. */
@@ -85,7 +89,6 @@ export class MorayConnection extends EventEmitter {
     #client: Client | undefined;
     #firstConnect: Promise<void> | undefined;
     #isClosed = false;
-    #warnedAt = -Infinity;
 
     constructor(options: MorayConnectionOptions) {
         super();
@@ -154,7 +157,7 @@ export class MorayConnection extends EventEmitter {
         this.#connections.add(key);
         if (this.#connections.size === 1) {
             this.#log.info('connected to Moray');
-            this.#warnedAt = -Infinity;
+            this.#complaints.clear();
             this.emit('connected');
         }
     }
@@ -242,7 +245,7 @@ export class MorayConnection extends EventEmitter {
             const closed = once(this.#client, 'close');
             this.#client.close();
             // It ends pauses between attempts to connect late, which nobody needs to wait for.
-            await Promise.race([closed, pause(CLOSE_LIMIT, undefined, { ref: false })]);
+            await within(CLOSE_LIMIT, closed).catch(() => undefined);
         }
     }
 
@@ -300,11 +303,9 @@ export class MorayConnection extends EventEmitter {
     }
 
     #warn(error?: Error): void {
-        const now = performance.now();
-        if (this.#isClosed || now - this.#warnedAt < REPEAT_WARNING) {
-            return;
+        const complaint = 'Moray cannot be reached';
+        if (!this.#isClosed && this.#complaints.isDue(complaint)) {
+            this.#log.warn(error === undefined ? {} : { err: error }, complaint);
         }
-        this.#warnedAt = now;
-        this.#log.warn(error === undefined ? {} : { err: error }, 'Moray cannot be reached');
     }
 }

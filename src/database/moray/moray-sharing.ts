@@ -10,6 +10,7 @@ import { toRow, type Row } from './rows.js';
 
 const BUCKET = SHARING.name;
 
+/** What a {@link MoraySharingStore} is made from. */
 export interface MoraySharingOptions {
     /** Opened and closed by the database that uses it too. */
     readonly moray: MorayConnection;

@@ -1,3 +1,4 @@
+import { RecentlyUsed } from '../../base/recently-used.js';
 import type { StoredImage } from '../database.js';
 
 /** Images whose last write is remembered; of others nothing is known, which only costs a call. */
@@ -30,8 +31,8 @@ export type Since = number;
  */
 export class OwnWrites {
     readonly #random: () => number;
-    /** By uuid, least recently written first. */
-    readonly #writes = new Map<string, OwnWrite>();
+    /** By uuid. */
+    readonly #writes = new RecentlyUsed<OwnWrite>(MAX_IMAGES);
     /** When records were read, seen from the writes. */
     readonly #readings = new WeakMap<StoredImage, Since>();
     #sequence = 0;
@@ -65,7 +66,7 @@ export class OwnWrites {
         const at = performance.now();
         const contendedUntil = this.#writes.get(uuid)?.contendedUntil ?? 0;
         this.#sequence += 1;
-        this.#keep(uuid, { sequence: this.#sequence, image, at, cycle: at - started, contendedUntil });
+        this.#writes.set(uuid, { sequence: this.#sequence, image, at, cycle: at - started, contendedUntil });
         if (image !== undefined) {
             this.#readings.set(image, this.#sequence);
         }
@@ -75,7 +76,7 @@ export class OwnWrites {
     noteConflict(uuid: string): void {
         const last = this.#writes.get(uuid);
         const contendedUntil = performance.now() + CONTENDED;
-        this.#keep(uuid, {
+        this.#writes.set(uuid, {
             sequence: last?.sequence ?? 0,
             image: undefined,
             at: last?.at ?? 0,
@@ -108,16 +109,5 @@ export class OwnWrites {
         }
         const length = this.#random() * Math.min(GAP_CYCLES * last.cycle, MAX_GAP);
         return Math.max(0, last.at + length - performance.now());
-    }
-
-    #keep(uuid: string, write: OwnWrite): void {
-        this.#writes.delete(uuid);
-        this.#writes.set(uuid, write);
-        if (this.#writes.size > MAX_IMAGES) {
-            for (const oldest of this.#writes.keys()) {
-                this.#writes.delete(oldest);
-                return;
-            }
-        }
     }
 }

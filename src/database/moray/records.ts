@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type Logger from 'bunyan';
 import { ApiError } from '../../base/errors.js';
+import { RecentlyUsed } from '../../base/recently-used.js';
 import { readOldFormats } from '../../manifest/old-formats.js';
 import type { ManifestRules, RawImage } from '../../manifest/types.js';
 import { validateRaw } from '../../manifest/validate.js';
@@ -29,37 +30,35 @@ interface Entry {
 export class Records {
     readonly #rules: () => ManifestRules;
     readonly #log: Logger;
-    readonly #maxBytes: number;
-    /** By uuid, least recently used first. */
-    readonly #entries = new Map<string, Entry>();
-    #bytes = 0;
+    /** By uuid. */
+    readonly #entries: RecentlyUsed<Entry>;
 
     /** @param rules the rules in force, asked for at every reading */
     constructor(rules: () => ManifestRules, log: Logger, maxBytes = MAX_BYTES) {
         this.#rules = rules;
         this.#log = log;
-        this.#maxBytes = maxBytes;
+        this.#entries = new RecentlyUsed(maxBytes, ({ bytes }) => bytes);
     }
 
     /** The record of a row; `undefined` when it is unusable, which is logged once. */
     read(row: Row): RawImage | undefined {
         const kept = this.#entries.get(row.key);
         if (kept?.etag === row.etag && kept.mtime !== undefined && kept.mtime === row.mtime) {
-            this.#keep(row.key, kept);
+            this.#entries.set(row.key, kept);
             return kept.raw;
         }
         const read = this.#convert(row);
         const isKept = kept?.etag === row.etag && isDeepStrictEqual(kept.raw, read);
         const raw = isKept ? kept.raw : read;
         const bytes = JSON.stringify(row.value).length + ENTRY_OVERHEAD;
-        this.#keep(row.key, { etag: row.etag, mtime: row.mtime, raw, bytes });
+        this.#entries.set(row.key, { etag: row.etag, mtime: row.mtime, raw, bytes });
         return raw;
     }
 
     /** Takes in a record that was written just now. */
     written(raw: RawImage, etag: string): void {
         const bytes = JSON.stringify(raw).length + ENTRY_OVERHEAD;
-        this.#keep(raw.uuid, { etag, mtime: undefined, raw, bytes });
+        this.#entries.set(raw.uuid, { etag, mtime: undefined, raw, bytes });
     }
 
     /** A record as it will be read again. @throws ApiError when it could not be read again */
@@ -71,7 +70,6 @@ export class Records {
     /** Drops all records, so that each is judged again by the rules now in force. */
     clear(): void {
         this.#entries.clear();
-        this.#bytes = 0;
     }
 
     #convert({ key, value }: Row): RawImage | undefined {
@@ -88,18 +86,5 @@ export class Records {
             this.#log.warn({ image_uuid: key, err: error }, 'unusable record left out');
         }
         return undefined;
-    }
-
-    #keep(uuid: string, entry: Entry): void {
-        this.#bytes += entry.bytes - (this.#entries.get(uuid)?.bytes ?? 0);
-        this.#entries.delete(uuid);
-        this.#entries.set(uuid, entry);
-        for (const [oldest, { bytes }] of this.#entries) {
-            if (this.#bytes <= this.#maxBytes) {
-                return;
-            }
-            this.#entries.delete(oldest);
-            this.#bytes -= bytes;
-        }
     }
 }

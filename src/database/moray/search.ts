@@ -12,6 +12,7 @@ const SECOND = 'YYYY-MM-DDThh:mm:ss'.length;
 const FIRST_TIME = Date.parse('0000-01-01T00:00:00Z');
 const LAST_TIME = Date.parse('9999-12-31T23:59:59Z');
 
+/** Where to search. */
 export interface SearchOptions {
     readonly moray: MorayConnection;
     readonly bucket: string;
