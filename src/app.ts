@@ -6,7 +6,7 @@ import { Control } from './app/control.js';
 import { drain } from './app/drain.js';
 import { healthChecks } from './app/health-checks.js';
 import { LiveConfig } from './app/live-config.js';
-import { metricSources } from './app/metric-sources.js';
+import { countImages, type ImageCounts, metricSources } from './app/metric-sources.js';
 import { reloadConfig } from './app/reload.js';
 import { type RoleActions, Roles } from './app/roles.js';
 import { requireSupported } from './app/supported.js';
@@ -22,7 +22,6 @@ import { VERSION } from './base/constants.js';
 import { baseDirectories } from './base/directories.js';
 import { setLogLevel } from './base/log.js';
 import { recent } from './base/recent.js';
-import type { StoredImage } from './database/database.js';
 import { MetricsListener } from './http/metrics-listener.js';
 import type { RequestMetrics } from './http/metrics.js';
 import { createRoutes } from './http/routes.js';
@@ -200,11 +199,11 @@ export class ImageServer {
         });
     }
 
-    /** A database on the network is not asked for everything at each look. */
-    #countedImages(): () => Promise<Iterable<StoredImage>> {
+    /** A database on the network is not asked for everything at each look; one in memory is read once a look. */
+    #countedImages(): () => Promise<ImageCounts> {
         const { database } = this.#backends;
-        const ask = () => database.all();
-        return database.held === undefined ? recent(ask, IMAGE_COUNT_MAX_AGE_MS, systemClock) : ask;
+        const maxAgeMs = database.held === undefined ? IMAGE_COUNT_MAX_AGE_MS : 0;
+        return recent(async () => countImages(await database.all()), maxAgeMs, systemClock);
     }
 
     #healthMonitor(lock: BaseLock): HealthMonitor {

@@ -2,6 +2,7 @@ import type Logger from 'bunyan';
 import type { KeyFiles } from '../auth/key-files.js';
 import { setLogLevel } from '../base/log.js';
 import { VERSION } from '../base/constants.js';
+import { within } from '../base/within.js';
 import type { StoredImage } from '../database/database.js';
 import type { ProcessControl } from '../http/services.js';
 import type { HttpServer } from '../http/server.js';
@@ -24,19 +25,8 @@ export interface ControlOptions {
     reload(): void;
 }
 
+/** Longest wait for key files; loading them goes on (http-api 3.25). */
 const KEYS_LIMIT_MS = 5000;
-
-/** Resolves when `work` does, or after the limit. */
-async function atMost(work: Promise<void>, limitMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    await Promise.race([
-        work,
-        new Promise<void>((resolve) => {
-            timer = setTimeout(resolve, limitMs);
-        }),
-    ]);
-    clearTimeout(timer);
-}
 
 function manifestsOf(images: Iterable<StoredImage>): Readonly<Record<string, unknown>> {
     return Object.fromEntries(
@@ -55,7 +45,8 @@ export class Control implements ProcessControl {
     async reloadAuthKeys(): Promise<void> {
         const { keys } = this.#options;
         if (keys !== undefined) {
-            await atMost(keys.load(), KEYS_LIMIT_MS);
+            // Loading never rejects: only the limit does.
+            await within(KEYS_LIMIT_MS, keys.load()).catch(() => undefined);
         }
     }
 

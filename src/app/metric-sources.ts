@@ -6,10 +6,16 @@ import type { HealthMonitor } from '../maintenance/health.js';
 import type { StorageCounts } from '../storage/counted-storage.js';
 import { isDependency } from './health-checks.js';
 
+/** What is counted of all records together. */
+export interface ImageCounts {
+    readonly byState: Tally<'state' | 'type'>;
+    readonly bytesByStorage: Tally<'stor'>;
+}
+
 /** What the metrics look at when somebody reads them. */
 export interface MetricSubjects {
-    /** Every record, or none while the database cannot be read. */
-    readonly images: () => Promise<Iterable<StoredImage>>;
+    /** @throws while the database cannot be read */
+    readonly images: () => Promise<ImageCounts>;
     readonly health: HealthMonitor;
     readonly storageCounts: StorageCounts;
     /** What was asked of the caches. */
@@ -34,20 +40,15 @@ function ofTally<Name extends string>(
     return { type, name, help, labels, collect: async (set) => (await tally())?.forEach(set) };
 }
 
-function imagesByState(images: Iterable<StoredImage>): Tally<'state' | 'type'> {
-    const tally = new Tally<'state' | 'type'>();
+/** Counts records; it is the counts that are worth keeping, which take no memory. */
+export function countImages(images: Iterable<StoredImage>): ImageCounts {
+    const byState = new Tally<'state' | 'type'>();
+    const bytesByStorage = new Tally<'stor'>();
     for (const { raw } of images) {
-        tally.add({ state: raw.state, type: raw.type });
+        byState.add({ state: raw.state, type: raw.type });
+        raw.files?.forEach((file) => bytesByStorage.add({ stor: file.stor ?? 'local' }, file.size));
     }
-    return tally;
-}
-
-function bytesByStorage(images: Iterable<StoredImage>): Tally<'stor'> {
-    const tally = new Tally<'stor'>();
-    for (const { raw } of images) {
-        raw.files?.forEach((file) => tally.add({ stor: file.stor ?? 'local' }, file.size));
-    }
-    return tally;
+    return { byState, bytesByStorage };
 }
 
 const ROUTES_IN: ReadonlySet<string | null> = new Set(['addimagefile', 'addimageicon']);
@@ -56,11 +57,19 @@ const ROUTES_OUT: ReadonlySet<string | null> = new Set(['getimagefile', 'getimag
 /** What is counted at the moment of looking. */
 function stateMetrics(subjects: MetricSubjects): readonly CollectedMetric[] {
     return [
-        ofTally('gauge', 'imgapi_images', 'images by state and type', ['state', 'type'], async () =>
-            imagesByState(await subjects.images()),
+        ofTally(
+            'gauge',
+            'imgapi_images',
+            'images by state and type',
+            ['state', 'type'],
+            async () => (await subjects.images()).byState,
         ),
-        ofTally('gauge', 'imgapi_image_bytes', 'bytes of image files by storage', ['stor'], async () =>
-            bytesByStorage(await subjects.images()),
+        ofTally(
+            'gauge',
+            'imgapi_image_bytes',
+            'bytes of image files by storage',
+            ['stor'],
+            async () => (await subjects.images()).bytesByStorage,
         ),
         {
             type: 'gauge',

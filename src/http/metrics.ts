@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Config } from '../base/config-types.js';
+import { within } from '../base/within.js';
 
 /** Labels that every sample of the request metrics has (operations 1.8). */
 export interface StaticLabels {
@@ -180,13 +181,9 @@ async function collectQuietly(
     metric: CollectedMetric,
     set: (labels: Readonly<Record<string, string>>, value: number) => void,
 ): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, COLLECT_TIMEOUT_MS)));
     try {
-        await Promise.race([metric.collect(set), tooLong]);
+        await within(COLLECT_TIMEOUT_MS, Promise.resolve(metric.collect(set)));
     } catch {
         // Shown as a metric without samples.
-    } finally {
-        clearTimeout(timer);
     }
 }
