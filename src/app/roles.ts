@@ -91,7 +91,12 @@ export class Roles implements ProcessRole {
             if (!isNoRoom(err)) {
                 throw err;
             }
-            this.#log.error({ err }, 'the disk is full, the lock cannot be taken: reading only until it can');
+            this.#log.error(
+                { err },
+                this.#everyProcessWrites
+                    ? 'the disk is full, the lock cannot be taken: no background tasks here until it can'
+                    : 'the disk is full, the lock cannot be taken: reading only until it can',
+            );
             return 'no room';
         }
     }

@@ -154,7 +154,7 @@ await t.test('a drain hands the lock over while a download still runs', async (t
     test.equal((await old.exited).code, 0);
     test.equal((await client.post('/images', manifest())).status, 200, 'the lock is not taken away again');
     test.equal((await next.stop()).code, 0);
-    test.same(readdirSync(join(baseDir, 'run')).sort(), ['deletes', 'uploads']);
+    test.same(readdirSync(join(baseDir, 'run')).sort(), ['clones', 'deletes', 'uploads']);
 });
 
 await t.test('--check and --migrate', async (test) => {
@@ -168,8 +168,11 @@ await t.test('--check and --migrate', async (test) => {
         [{ tls: { cert: '/c.pem' } }, 'config.tls is not supported by this release'],
         [{ proxyProtocol: true }, 'config.proxyProtocol is not supported by this release'],
         [
-            { databaseType: 'moray', moray: { host: 'h', port: 1 } },
-            'config.databaseType moray is not supported by this release',
+            {
+                storageTypes: ['manta', 'local'],
+                manta: { url: 'http://127.0.0.1:1', user: 'u', key: '/k', keyId: 'i' },
+            },
+            'config.storageTypes manta is not supported by this release',
         ],
     ] as const) {
         const file = path(settings);
@@ -187,7 +190,11 @@ await t.test('--check and --migrate', async (test) => {
     rmSync(join(baseDir, 'data-version'));
     test.match(await runToEnd(['-f', good, '--migrate'], baseDir), { code: 0 });
     test.match(JSON.parse(readFileSync(join(baseDir, 'data-version'), 'utf8')), { version: 1 });
-    test.same(readdirSync(join(baseDir, 'run')).sort(), ['deletes', 'uploads'], 'the lock is free again');
+    test.same(
+        readdirSync(join(baseDir, 'run')).sort(),
+        ['clones', 'deletes', 'uploads'],
+        'the lock is free again',
+    );
 });
 
 await t.test('the metrics port moves with --port; --metrics-port wins', async (test) => {

@@ -199,7 +199,7 @@ function rolesOf(
     changes: Partial<RoleActions> = {},
     writers: 'all' | 'holder' = 'holder',
 ) {
-    const { log } = recordingLog();
+    const { log, records } = recordingLog();
     const lock = new BaseLock({
         directories: baseDirectories(base),
         log,
@@ -227,7 +227,7 @@ function rolesOf(
         },
         log,
     });
-    return { roles, events, lock };
+    return { roles, events, lock, records };
 }
 
 void t.test('roles', (t) => {
@@ -285,6 +285,24 @@ void t.test('roles', (t) => {
             clearInterval(hold);
         },
     );
+
+    void t.test('a disk without room for the lock keeps those from writing only that need it', async (t) => {
+        for (const [writers, consequence] of [
+            ['holder', 'reading only until it can'],
+            ['all', 'no background tasks here until it can'],
+        ] as const) {
+            const { roles, events, lock, records } = rolesOf(t, t.testdir(), {}, writers);
+            lock.tryAcquire = () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }));
+            await roles.start();
+            t.equal(roles.isWriter(), writers === 'all', writers);
+            t.same(events, ['load']);
+            t.same(
+                records.filter(({ level }) => level === 50).map(({ msg }) => msg),
+                [`the disk is full, the lock cannot be taken: ${consequence}`],
+            );
+            await roles.release();
+        }
+    });
 
     void t.test('a stop that comes during the take-over ends in no writer', async (t) => {
         const hold = setInterval(() => undefined, 1000);
