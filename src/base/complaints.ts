@@ -24,9 +24,4 @@ export class Complaints {
         this.#madeAt.set(complaint, now);
         return true;
     }
-
-    /** All is well again: whatever is wrong next is news. */
-    clear(): void {
-        this.#madeAt.clear();
-    }
 }

@@ -87,6 +87,8 @@ export class MorayConnection extends EventEmitter {
     /** Whether Moray has let a whole connection go without an answer, and has not answered since. */
     #wasSilent = false;
     #client: Client | undefined;
+    /** Whether the last that the log was told is that there is a connection. */
+    #isToldConnected = false;
     #firstConnect: Promise<void> | undefined;
     #isClosed = false;
 
@@ -128,7 +130,7 @@ export class MorayConnection extends EventEmitter {
         client.cueball.on('removed', (key) => {
             this.#made.delete(key);
             if (this.#connections.delete(key) && this.#connections.size === 0 && !this.#isClosed) {
-                this.#log.warn('lost all connections to Moray');
+                this.#complain('lost all connections to Moray');
             }
         });
         this.#firstConnect = this.#reconnected(FIRST_CONNECT_WAIT).then((isConnected) => {
@@ -156,8 +158,11 @@ export class MorayConnection extends EventEmitter {
         }
         this.#connections.add(key);
         if (this.#connections.size === 1) {
-            this.#log.info('connected to Moray');
-            this.#complaints.clear();
+            // What was not complained of gets no all-clear: connections that break again and again are quiet.
+            if (!this.#isToldConnected) {
+                this.#log.info('connected to Moray');
+                this.#isToldConnected = true;
+            }
             this.emit('connected');
         }
     }
@@ -303,9 +308,15 @@ export class MorayConnection extends EventEmitter {
     }
 
     #warn(error?: Error): void {
-        const complaint = 'Moray cannot be reached';
-        if (!this.#isClosed && this.#complaints.isDue(complaint)) {
+        if (!this.#isClosed) {
+            this.#complain('Moray cannot be reached', error);
+        }
+    }
+
+    #complain(complaint: string, error?: Error): void {
+        if (this.#complaints.isDue(complaint)) {
             this.#log.warn(error === undefined ? {} : { err: error }, complaint);
+            this.#isToldConnected = false;
         }
     }
 }
