@@ -216,6 +216,20 @@ void t.test('a stop does not wait for a Moray that hangs', async (t) => {
     t.ok(Date.now() - started < 5000, 'not for the 15 seconds of a call');
 });
 
+void t.test('a stop waits for changes, but not for as long as Moray may take', async (t) => {
+    const moray = await startMoray(t);
+    const { database } = await openMoray(t, moray.port);
+    moray.hang(undefined, 1_000_000);
+    const hanging = database.create(record()).then(
+        () => undefined,
+        (error: unknown) => error,
+    );
+    const started = Date.now();
+    await database.close();
+    t.match(await hanging, unavailable);
+    t.ok(Date.now() - started < 10_000, 'not for the 15 seconds of a call');
+});
+
 void t.test('something that accepts connections and never says a word', async (t) => {
     const sockets = new Set<Socket>();
     const server = createServer((socket) => {

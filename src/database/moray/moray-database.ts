@@ -4,6 +4,7 @@ import type Logger from 'bunyan';
 import type { ConfigSource } from '../../base/config-types.js';
 import { ApiError, imageNotFound, imageUuidAlreadyExists, internalError } from '../../base/errors.js';
 import { KeyedQueue } from '../../base/keyed-queue.js';
+import { within } from '../../base/within.js';
 import type { RawImage } from '../../manifest/types.js';
 import type { Change, Database, DeleteOptions, MoveChange, StoredImage } from '../database.js';
 import type { Query } from '../query.js';
@@ -17,6 +18,9 @@ import { ImageRows } from './image-rows.js';
 import { OwnWrites, type Since } from './own-writes.js';
 import { Records } from './records.js';
 import { searchImages } from './search.js';
+
+/** Longest wait for changes under way before they are cut off, milliseconds: a stop has 10 s for everything. */
+const CLOSE_WAIT = 5000;
 
 /** What a Moray database needs. */
 export interface MorayDatabaseOptions {
@@ -240,8 +244,9 @@ export class MorayDatabase implements Database {
         return Promise.resolve();
     }
 
+    /** Lets changes end, but not for as long as a call to a silent Moray may take. */
     async close(): Promise<void> {
-        await this.#changes.idle();
+        await within(CLOSE_WAIT, this.#changes.idle()).catch(() => undefined);
         await Promise.all([this.#moray.close(), this.#bucket.close()]);
     }
 
