@@ -3,19 +3,18 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Golden, Place } from '../helpers/golden-forms.js';
+import {
+    documentOf,
+    expectDocument,
+    expectFiles,
+    mended,
+    VERSION_2,
+    withStorages,
+} from '../helpers/golden-documents.js';
+import type { Place } from '../helpers/golden-forms.js';
 import { GOLDEN, plantGolden } from '../helpers/golden-records.js';
 import { HttpClient, type Answer, type Document } from '../helpers/http-client.js';
-import {
-    createImage,
-    gzipFile,
-    imageDirectory,
-    manifest,
-    NOBODY,
-    PNG,
-    sha1Hex,
-    USERS,
-} from '../helpers/images.js';
+import { createImage, gzipFile, imageDirectory, manifest, NOBODY, PNG, USERS } from '../helpers/images.js';
 import {
     problemsOfWritten,
     problemsForOthers,
@@ -69,35 +68,6 @@ class Base {
         const exit = await this.#server?.stop();
         this.#server = undefined;
         if (exit !== undefined && exit.code !== 0) throw new Error(JSON.stringify(exit));
-    }
-}
-
-const VERSION_2 = { headers: { 'accept-version': '~2' } };
-
-/** The document a client of version 2 gets. */
-function documentOf(golden: Golden, place: Place): Document {
-    const channels = place.channels ? { channels: ['dev', 'release'] } : {};
-    return JSON.parse(JSON.stringify({ ...golden.document(place), ...channels })) as Document;
-}
-
-function expectDocument(test: Test, answer: Answer, document: Document, name: string): void {
-    test.equal(answer.status, 200, name);
-    test.equal(answer.text.trimEnd(), JSON.stringify(document, null, 2), `${name}: the text`);
-    test.equal(answer.header('etag'), sha1Hex(JSON.stringify(document)), `${name}: the tag`);
-}
-
-/** The document with what operators may see besides. */
-function withStorages(document: Document): Document {
-    const files = (document['files'] as readonly Document[]).map((file) => ({ ...file, stor: 'local' }));
-    return { ...document, files };
-}
-
-async function expectFiles(test: Test, client: HttpClient, golden: Golden): Promise<void> {
-    const files = { ...golden.files, ...golden.oldFiles };
-    for (const [name, data] of Object.entries(files).filter(([one]) => /^(file\d|icon)$/.test(one))) {
-        const path = name === 'icon' ? 'icon' : `file?index=${name.slice(4)}`;
-        const answer = await client.get(`/images/${golden.uuid}/${path}`);
-        test.strictSame([answer.status, answer.body.equals(data)], [200, true], `${golden.name}: ${name}`);
     }
 }
 
@@ -173,13 +143,6 @@ for (const place of PLACES) {
             );
         });
     });
-}
-
-/** An update that a record needs so that it keeps today's rules, which every update checks. */
-function mended(golden: Golden): Document {
-    return typeof golden.document(PLACES[0] as Place)['requirements'] === 'number'
-        ? { requirements: null }
-        : {};
 }
 
 await t.test('records that do not fit the channels of the server', async (t) => {

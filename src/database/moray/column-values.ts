@@ -57,7 +57,26 @@ function restoreBlanks({ tags, tagsObj }: Value): Value {
     return isSame ? { tags: whole } : {};
 }
 
+function parsedObject(entry: unknown): Value | undefined {
+    if (typeof entry !== 'string' || !entry.startsWith('{')) {
+        return undefined;
+    }
+    try {
+        const value: unknown = JSON.parse(entry);
+        return isObject(value) ? value : undefined;
+    } catch {
+        return undefined;
+    }
+}
+
+/** Tags that were an object, as in old records, come back as one entry: its JSON. */
+function restoreObject({ tags, tagsObj }: Value): Value {
+    const isOld = Array.isArray(tags) && tags.length === 1 && !isObject(tagsObj);
+    const object = isOld ? parsedObject(tags[0]) : undefined;
+    return object === undefined ? {} : { tags: object };
+}
+
 /** What was put, as far as it can be told from what index columns made of it (backends 4.3). */
 export function fromColumns(value: Value): Record<string, unknown> {
-    return { ...value, ...restoreNulls(value), ...restoreBlanks(value) };
+    return { ...value, ...restoreNulls(value), ...restoreBlanks(value), ...restoreObject(value) };
 }
