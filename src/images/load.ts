@@ -1,12 +1,10 @@
+import { MAX_ORIGIN_DEPTH } from '../base/constants.js';
 import { ApiError, notAUuid, notImageOwner, resourceNotFound } from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
 import type { StoredImage } from '../database/database.js';
 import type { RawImage } from '../manifest/types.js';
 import { accountMayAccess } from '../manifest/visibility.js';
 import type { ImageServices, RequestContext } from './context.js';
-
-/** Origins looked at between an image and its ancestor (jobs-and-imports 8.1 #2). */
-const MAX_ORIGIN_STEPS = 100;
 
 /**
  * Refuses an `account` that is no UUID (http-api 1.12 LOAD 1 and OWNER).
@@ -59,11 +57,17 @@ export function requireOwner(context: RequestContext, raw: RawImage): void {
     }
 }
 
-/** Whether one image is an ancestor of another. @throws 503 */
-async function isAncestor(services: ImageServices, uuid: string, descendant: RawImage): Promise<boolean> {
+/** Whether one image is an ancestor of another (jobs-and-imports 8.1 #2). @throws 503; the signal's reason */
+async function isAncestor(
+    services: ImageServices,
+    { signal }: RequestContext,
+    uuid: string,
+    descendant: RawImage,
+): Promise<boolean> {
     let { origin } = descendant;
     const passed = new Set([descendant.uuid]);
-    for (let step = 1; step <= MAX_ORIGIN_STEPS && origin; step += 1) {
+    for (let step = 1; step <= MAX_ORIGIN_DEPTH && origin; step += 1) {
+        signal.throwIfAborted();
         if (origin === uuid) {
             return true;
         }
@@ -87,7 +91,7 @@ async function isVisibleVia(
     return (
         descendant !== undefined &&
         mayAccess(context, descendant.raw) &&
-        (await isAncestor(services, uuid, descendant.raw))
+        (await isAncestor(services, context, uuid, descendant.raw))
     );
 }
 

@@ -124,6 +124,17 @@ void t.test('an unreachable database is not a missing image', async (t) => {
     }
 });
 
+void t.test('nothing more is read for a client that has gone', async (t) => {
+    const { bench, reads } = await countingBench(t);
+    const parent = await plantImage(bench, { active: true });
+    const [shared = ''] = await plantChain(bench, 50, parent);
+    const reason = new Error('gone');
+    const context = bench.context({ account: luke, signal: AbortSignal.abort(reason) });
+    reads.count = 0;
+    await t.rejects(loadImage(bench.services, context, parent, shared), reason);
+    t.equal(reads.count, 2, 'the two images named');
+});
+
 void t.test('channels', async (t) => {
     const bench = await makeBench(t, { config: { channels: CHANNELS } });
     const parent = await plantImage(bench, { active: true, more: { channels: ['dev'] } });
