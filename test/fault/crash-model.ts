@@ -47,6 +47,8 @@ export class ImageUnderCrashes {
     #possible: readonly (Known | undefined)[] = [undefined];
     /** Bytes that may come into a record without them, once an interrupted upload is settled. */
     #floating: Readonly<Record<Bytes, readonly string[]>> = { file: [], icon: [] };
+    /** Those bytes of which there must be some in the end, for they were only to be replaced. */
+    #returning: readonly Bytes[] = [];
     #count = 0;
 
     constructor(place: CrashPlace) {
@@ -98,6 +100,10 @@ export class ImageUnderCrashes {
         this.#uuid = known?.uuid ?? this.#uuid;
         const { file, icon } = this.#floating;
         const isAbsent = known === undefined;
+        this.#returning = this.#returning.filter((bytes) => !isAbsent && known[bytes] === undefined);
+        if (isSettled && this.#returning.length > 0) {
+            return [`lost ${this.#returning.join(', ')} of ${JSON.stringify(known)}`];
+        }
         this.#floating = {
             file: isSettled || isAbsent || known.file !== undefined ? [] : file,
             icon: isSettled || isAbsent || known.icon !== undefined ? [] : icon,
@@ -150,17 +156,26 @@ export class ImageUnderCrashes {
         this.#possible = after;
         if (known === undefined) this.#floating = { file: [], icon: [] };
         else if (replaces !== undefined) this.#floating = { ...this.#floating, [replaces]: [] };
+        this.#returning = this.#returning.filter((bytes) => known?.[bytes] === undefined);
+        this.#forgetIfMoved(after);
         this.#uuid = known?.uuid ?? this.#uuid;
         onAcknowledged?.(answer.status === 204 ? undefined : answer.document);
+    }
+
+    /** What an upload has left half done under the old uuid is not brought to the new one. */
+    #forgetIfMoved(after: Write['after']): void {
+        if (after.some((known) => known !== undefined && known.uuid !== this.#uuid)) this.#returning = [];
     }
 
     /** @param isAll whether no request was acknowledged */
     #cut(before: Known | undefined, { after, replaces }: Write, isAll: boolean): void {
         const possible = [...(isAll ? [before] : []), ...after];
+        this.#forgetIfMoved(after);
         if (replaces === undefined || before === undefined || this.#place.settlesAtStart) {
             this.#possible = possible;
             return;
         }
+        if (!isAll || before[replaces] !== undefined) this.#returning = [...this.#returning, replaces];
         const floating = possible.flatMap((known) => known?.[replaces] ?? []);
         this.#possible = [...possible, without(before, replaces)];
         this.#floating = {
