@@ -2,7 +2,7 @@ import t from 'tap';
 import { Complaints } from '#lib/base/complaints.js';
 import { RecentlyUsed } from '#lib/base/recently-used.js';
 
-t.test('the values used longest ago go first', async (test) => {
+void t.test('the values used longest ago go first', async (test) => {
     const kept = new RecentlyUsed<string>(2);
     test.same(kept.set('a', 'A'), []);
     test.same(kept.set('b', 'B'), []);
@@ -13,7 +13,7 @@ t.test('the values used longest ago go first', async (test) => {
     test.same([...kept.values()], ['A again', 'C']);
 });
 
-t.test('values count what they are said to count', async (test) => {
+void t.test('values count what they are said to count', async (test) => {
     const kept = new RecentlyUsed<number>(10, (value) => value);
     kept.set('a', 4);
     kept.set('b', 5);
@@ -30,7 +30,7 @@ t.test('values count what they are said to count', async (test) => {
     test.same([...kept.values()], [10]);
 });
 
-t.test('a complaint is made once a minute', async (test) => {
+void t.test('a complaint is made once a minute', async (test) => {
     let now = 1_000_000;
     const complaints = new Complaints({ now: () => now });
     test.ok(complaints.isDue('no answer'));
