@@ -184,3 +184,20 @@ export async function publishImage(
     must(await client.post(`/images/${uuid}?action=activate`), 'activate');
     return uuid;
 }
+
+/** What lists of lineage tell of an image of {@link rawRecord} (jobs-and-imports 8.7), but for its uuid. */
+export function lineageFacts(
+    name: string,
+    changes: Readonly<Record<string, unknown>> = {},
+): Record<string, unknown> {
+    return {
+        name,
+        version: '1.0.0',
+        owner: USERS.vader,
+        type: 'zone-dataset',
+        os: 'smartos',
+        state: 'active',
+        disabled: false,
+        ...changes,
+    };
+}

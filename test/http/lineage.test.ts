@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import type { HttpClient } from '../helpers/http-client.js';
-import { UNKNOWN, USERS, type Fixture } from '../helpers/images.js';
+import { lineageFacts, UNKNOWN, USERS, type Fixture } from '../helpers/images.js';
 import {
     badAccount,
     expectError,
@@ -46,18 +46,7 @@ function family(isPublic: boolean, more: Readonly<Record<string, unknown>> = {})
 }
 
 function facts(uuid: string, name: string, depth: number, changes = {}): Record<string, unknown> {
-    return {
-        uuid,
-        depth,
-        name,
-        version: '1.0.0',
-        owner: USERS.vader,
-        type: 'zone-dataset',
-        os: 'smartos',
-        state: 'active',
-        disabled: false,
-        ...changes,
-    };
+    return { uuid, depth, ...lineageFacts(name, changes) };
 }
 
 const child = facts(CHILD, 'child', 1, { origin: ROOT });

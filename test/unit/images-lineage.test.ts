@@ -17,7 +17,7 @@ import {
     refusal,
     refused,
 } from '../helpers/image-bench.js';
-import { rawRecord, UNKNOWN, USERS } from '../helpers/images.js';
+import { lineageFacts, rawRecord, UNKNOWN, USERS } from '../helpers/images.js';
 
 interface Planter {
     readonly bench: Bench;
@@ -89,20 +89,6 @@ async function makePlanter(t: Test, backend: Backend): Promise<Planter> {
     };
 }
 
-/** What a list tells of an image of a planter. */
-function facts(name: string, changes: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
-    return {
-        name,
-        version: '1.0.0',
-        owner: USERS.vader,
-        type: 'zone-dataset',
-        os: 'smartos',
-        state: 'active',
-        disabled: false,
-        ...changes,
-    };
-}
-
 const provenance = (source: string, at: string, kind = 'clone'): Record<string, unknown> => ({
     x_imgapi: { provenance: { kind, source_image: source, source_owner: USERS.vader, at } },
 });
@@ -120,9 +106,9 @@ onEveryBackend(t, 'ancestors', async (t, backend) => {
     const all = await ancestors(last, { channel: 'dev' });
     t.strictSame(asked, [third, second, first], 'one read a step');
     t.strictSame(all, [
-        { uuid: third, depth: 1, ...facts('third') },
-        { uuid: second, depth: 2, ...facts('second', { state: 'disabled', disabled: true }) },
-        { uuid: first, depth: 3, ...facts('first') },
+        { uuid: third, depth: 1, ...lineageFacts('third') },
+        { uuid: second, depth: 2, ...lineageFacts('second', { state: 'disabled', disabled: true }) },
+        { uuid: first, depth: 3, ...lineageFacts('first') },
     ]);
     t.equal(
         JSON.stringify(all[0]),
@@ -275,8 +261,8 @@ onEveryBackend(t, 'clones', async (t, backend) => {
     const all = await clones();
     t.strictSame(all, {
         entries: [
-            { uuid: early, ...facts('early', { owner: USERS.luke }), at: '2024-01-01T00:00:00.000Z' },
-            { uuid: late, ...facts('late'), at: '2024-01-03T00:00:00.000Z' },
+            { uuid: early, ...lineageFacts('early', { owner: USERS.luke }), at: '2024-01-01T00:00:00.000Z' },
+            { uuid: late, ...lineageFacts('late'), at: '2024-01-03T00:00:00.000Z' },
         ],
         isCut: false,
     });
