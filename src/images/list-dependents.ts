@@ -4,6 +4,7 @@ import type { Filter } from '../database/query.js';
 import type { RawImage } from '../manifest/types.js';
 import { accountMayAccess } from '../manifest/visibility.js';
 import type { ImageServices, RequestContext } from './context.js';
+import { accessibleOfOthers } from './list-filters.js';
 import {
     type CutList,
     factsOf,
@@ -34,11 +35,7 @@ function listable(account: string | undefined, onlyActive: boolean): readonly Fi
     const common: Filter = onlyActive ? { activated: true, disabled: false } : {};
     return account === undefined
         ? [common]
-        : [
-              { ...common, owner: account },
-              { ...common, activated: true, public: true },
-              { ...common, activated: true, acl: [account] },
-          ];
+        : [{ ...common, owner: account }, ...accessibleOfOthers(account, common)];
 }
 
 function batches(uuids: readonly string[]): readonly (readonly string[])[] {

@@ -43,16 +43,24 @@ function commonFilter(condition: ListCondition): Filter {
     };
 }
 
-/** What an account sees of others' images: the public ones, and those shared with it. */
-function sharedWith(account: string, condition: ListCondition, common: Filter): readonly Filter[] {
-    const { isPublic, state, sourceImage } = condition;
-    if (state === 'disabled' || state === 'unactivated' || sourceImage !== undefined) {
-        return [];
-    }
+/**
+ * What an account may access of others' images: the activated ones that are public or shared with it
+ * (http-api 1.15).
+ *
+ * @param isPublic only public images, or only those that are not; absent: both
+ */
+export function accessibleOfOthers(account: string, common: Filter, isPublic?: boolean): readonly Filter[] {
     return [
         ...(isPublic === false ? [] : [{ ...common, activated: true, public: true }]),
         ...(isPublic === true ? [] : [{ ...common, activated: true, public: false, acl: [account] }]),
     ];
+}
+
+/** What an account is shown of others' images, by the table of http-api 3.1. */
+function sharedWith(account: string, condition: ListCondition, common: Filter): readonly Filter[] {
+    const { isPublic, state, sourceImage } = condition;
+    const onlyOwn = state === 'disabled' || state === 'unactivated' || sourceImage !== undefined;
+    return onlyOwn ? [] : accessibleOfOthers(account, common, isPublic);
 }
 
 /**
