@@ -1,0 +1,55 @@
+import { ApiError, storageIsDown } from '../../base/errors.js';
+import { ObjectStoreError } from '../object-store.js';
+
+/** Statuses of a store, or of a balancer before it, that is out of order or out of room. */
+const DOWN: ReadonlySet<number> = new Set([408, 429, 502, 503, 504, 507]);
+
+/** An error of the Manta client: of the network, or made from an answer. */
+interface ClientError {
+    readonly statusCode?: unknown;
+    /** Manta's word, where the answer had a body. */
+    readonly code?: unknown;
+    readonly name?: unknown;
+    readonly message?: unknown;
+}
+
+/** What a failed call is for callers, see {@link ObjectStore}. */
+export function mantaFailure(error: unknown): Error {
+    if (error instanceof ApiError || error instanceof ObjectStoreError) {
+        return error;
+    }
+    const { statusCode, code, name, message } = error as ClientError;
+    if (typeof statusCode !== 'number' || DOWN.has(statusCode)) {
+        return storageIsDown(error);
+    }
+    const word = typeof code === 'string' ? code : typeof name === 'string' ? name : 'Error';
+    return new ObjectStoreError(
+        word,
+        statusCode,
+        typeof message === 'string' && message !== '' ? message : `status ${statusCode}`,
+        error,
+    );
+}
+
+/** Tells whether an error says that there is nothing at a path. */
+export function isMissing(error: unknown): boolean {
+    return error instanceof ObjectStoreError && error.status === 404;
+}
+
+/** Tells whether an error says that the directory for a new object or directory is not there. */
+export function isDirectoryMissing(error: unknown): boolean {
+    return error instanceof ObjectStoreError && error.code === 'DirectoryDoesNotExist';
+}
+
+/** Tells whether the store does not make links, for this account or at all. */
+export function isLinkRefused(error: unknown): boolean {
+    return (
+        error instanceof ObjectStoreError &&
+        (/^Snaplinks?Disabled/.test(error.code) || error.status === 405 || error.status === 501)
+    );
+}
+
+/** Tells whether an error is one that may pass: the store was out of reach or out of order. */
+export function isDown(error: unknown): boolean {
+    return error instanceof ApiError && error.code === 'StorageIsDown';
+}

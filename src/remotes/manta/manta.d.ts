@@ -1,0 +1,66 @@
+/** The part of the Manta client that is used here; the package brings no types. */
+declare module 'manta' {
+    import type { Agent, IncomingMessage } from 'node:http';
+    import type { Readable } from 'node:stream';
+    import type Logger from 'bunyan';
+
+    export interface CallOptions {
+        readonly headers?: Readonly<Record<string, string>>;
+        readonly query?: Readonly<Record<string, string | number>>;
+        readonly accept?: string;
+    }
+
+    export interface GetOptions extends CallOptions {
+        /** An object that breaks off is not asked for again from there. */
+        readonly no_resume: true;
+    }
+
+    export interface PutOptions extends CallOptions {
+        readonly type: string;
+        readonly size?: number;
+        readonly md5?: string;
+    }
+
+    export interface Info {
+        /** `directory` for one. */
+        readonly extension?: string;
+        readonly etag?: string;
+        readonly md5?: string;
+        readonly size?: number;
+    }
+
+    export interface MantaClient {
+        get(
+            path: string,
+            options: GetOptions,
+            done: (error: unknown, stream: Readable | null, response?: IncomingMessage) => void,
+        ): void;
+        info(path: string, options: CallOptions, done: (error: unknown, info: Info) => void): void;
+        ln(from: string, to: string, options: CallOptions, done: (error: unknown) => void): void;
+        mkdir(path: string, options: CallOptions, done: (error: unknown) => void): void;
+        put(
+            path: string,
+            input: Readable,
+            options: PutOptions,
+            done: (error: unknown, response?: IncomingMessage) => void,
+        ): void;
+        unlink(path: string, options: CallOptions, done: (error: unknown) => void): void;
+    }
+
+    export type Sign = (data: string, done: (error: unknown, signature?: unknown) => void) => void;
+
+    export function createClient(options: {
+        readonly url: string;
+        readonly user: string;
+        readonly sign: Sign;
+        readonly log: Logger;
+        /** Milliseconds, waiting for a free connection included. */
+        readonly connectTimeout: number;
+        readonly retry: false;
+        readonly agent: Agent;
+        readonly rejectUnauthorized: boolean;
+        readonly headers: Readonly<Record<string, string>>;
+    }): MantaClient;
+
+    export function privateKeySigner(options: { readonly key: string; readonly user: string }): Sign;
+}
