@@ -33,9 +33,9 @@ module.exports = {
             severity: 'error',
             from: {
                 path: '^src/',
-                pathNot: ['^src/app(/|[.]ts$)', '^src/cli/', '^src/(database|storage|accounts)/'],
+                pathNot: ['^src/app(/|[.]ts$)', '^src/cli/', '^src/(database|storage|accounts|remotes)/'],
             },
-            to: { path: '^src/(database|storage|accounts)/[^/]+/' },
+            to: { path: '^src/(database|storage|accounts|remotes)/[^/]+/' },
         },
         {
             name: 'no-sideways-between-backends',

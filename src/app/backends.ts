@@ -12,7 +12,10 @@ import { FileUploadJournal } from '../storage/file-upload-journal.js';
 import { FileDeleteJournal } from '../storage/journal.js';
 import { LocalStorage } from '../storage/local/local-storage.js';
 import type { Storage } from '../storage/storage.js';
+import type { ObjectStore } from '../remotes/object-store.js';
+import { MantaStorage } from '../storage/manta/manta-storage.js';
 import { createDatacenterServices } from './datacenter-services.js';
+import { createMantaObjects } from './manta-objects.js';
 import { serveDatabase, type ServedDatabase } from './served-database.js';
 
 /** What the backends are made from. */
@@ -30,6 +33,8 @@ export interface Backends {
     readonly archive: LocalArchive;
     readonly localStorage: Storage;
     readonly storageCounts: StorageCounts;
+    /** The Manta area, also where no files are kept there; absent: none is configured. */
+    readonly objects?: ObjectStore;
     /** Ends every connection; no call follows. */
     close(): Promise<void>;
 }
@@ -37,6 +42,7 @@ export interface Backends {
 /** Makes the backends that the configuration names; nothing is opened yet. */
 export async function createBackends(options: BackendOptions): Promise<Backends> {
     const { config, directories, clock, log } = options;
+    const objects = await createMantaObjects(config.current);
     const served = await serveDatabase({ directories, config, clock, log: log.child({ component: 'db' }) });
     const { database, sharing } = served;
     const datacenter = await createDatacenterServices({ config, log, clock });
@@ -65,6 +71,17 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         imageQueue,
         uploads,
     });
+    if (objects !== undefined && config.current.storageTypes.includes('manta')) {
+        const storage = new MantaStorage({
+            objects,
+            rootDir: config.current.manta?.rootDir ?? '',
+            log: storageLog,
+            clock,
+            noteTemporary: (uuid, name, notBefore) =>
+                journal.note(uuid, [{ stor: 'manta', name }], notBefore),
+        });
+        storages.set('manta', new CountedStorage(storage, storageCounts));
+    }
     const clones = new FileCloneJournal({ directories, log: storageLog, clock });
     const images = {
         config,
@@ -77,12 +94,22 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         imageQueue,
         sharing,
         clock,
+        ...(storages.has('manta') && objects !== undefined ? { objects } : {}),
         ...(accounts === undefined ? {} : { accounts }),
         ...(instances === undefined ? {} : { instances }),
     };
     const close = async (): Promise<void> => {
         await datacenter.close();
         await served.close();
+        objects?.close();
     };
-    return { images, database: served, archive, localStorage, storageCounts, close };
+    return {
+        images,
+        database: served,
+        archive,
+        localStorage,
+        storageCounts,
+        ...(objects === undefined ? {} : { objects }),
+        close,
+    };
 }

@@ -101,7 +101,9 @@ async function copyFile(
         throw internalError(`${MOVE_FAILURE}: file is missing from storage`);
     }
     try {
-        const writer = await target.createWriter(uuid, FILE).catch(failsAs(MOVE_FAILURE));
+        const writer = await target
+            .createWriter(uuid, FILE, { size: opened.size })
+            .catch(failsAs(MOVE_FAILURE));
         return await fillWriter(context, file, opened.stream, writer);
     } finally {
         opened.stream.destroy();

@@ -114,7 +114,10 @@ export async function receiveUpload(
         services,
         chooseStorage(services.config.current, target.owner, target.preferred),
     );
-    const writer = await storage.createWriter(target.uuid, kind.name).catch(failsAs(kind.receiveFailure));
+    const announced = input.contentLength === undefined ? {} : { size: input.contentLength };
+    const writer = await storage
+        .createWriter(target.uuid, kind.name, announced)
+        .catch(failsAs(kind.receiveFailure));
     try {
         const received = await receiveFile({
             source: input.start(),

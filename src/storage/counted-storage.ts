@@ -1,6 +1,8 @@
 import type { Readable } from 'node:stream';
 import { Tally } from '../base/tally.js';
 import type {
+    AnnouncedFile,
+    ClosedFile,
     ListedFile,
     OpenedFile,
     ReadOptions,
@@ -41,7 +43,7 @@ class CountedWriter implements StorageWriter {
         this.#counts.bytes.add({ direction: 'in', stor: this.#stor }, chunk.length);
     }
 
-    close(): Promise<void> {
+    close(): Promise<ClosedFile> {
         return this.#watch('sync', this.#inner.close());
     }
 
@@ -59,9 +61,9 @@ class CountedWriter implements StorageWriter {
     }
 
     /** What fails after an abort fails because of it. */
-    async #watch(op: string, call: Promise<void>): Promise<void> {
+    async #watch<T>(op: string, call: Promise<T>): Promise<T> {
         try {
-            await call;
+            return await call;
         } catch (error) {
             if (!this.#over) {
                 this.#hasFailed = true;
@@ -88,8 +90,12 @@ export class CountedStorage implements Storage {
         return this.#watch('setup', this.#inner.setup());
     }
 
-    async createWriter(uuid: string, name: StoredFileName): Promise<StorageWriter> {
-        const writer = await this.#watch('create', this.#inner.createWriter(uuid, name));
+    async createWriter(
+        uuid: string,
+        name: StoredFileName,
+        announced?: AnnouncedFile,
+    ): Promise<StorageWriter> {
+        const writer = await this.#watch('create', this.#inner.createWriter(uuid, name, announced));
         return new CountedWriter(writer, this.#counts, this.type);
     }
 

@@ -12,6 +12,10 @@ export interface JournalEntry {
      * drops the entry. Never rejects.
      */
     finish(): Promise<void>;
+    /** The files are gone or wanted after all: forgets the entry, deletes nothing. Never rejects. */
+    drop(): Promise<void>;
+    /** The files cannot be deleted now: leaves them to the next pass. */
+    leave(): void;
 }
 
 /** Remembers files to delete across a crash (backends W5). */
@@ -19,7 +23,8 @@ export interface DeleteJournal {
     /**
      * Notes files of an image before its record changes.
      *
-     * @param notBefore leave the entry alone until then, milliseconds since the epoch
+     * @param notBefore leave the entry alone until then, milliseconds since the epoch, unless the process
+     * that noted it has ended
      */
     note(uuid: string, files: readonly PendingDelete[], notBefore?: number): Promise<JournalEntry>;
     /**

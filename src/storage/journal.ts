@@ -9,9 +9,11 @@ import { createFileDurably, makeDirectory, removeDurably } from '../base/durable
 import type { KeyedQueue } from '../base/keyed-queue.js';
 import { unlessMissing } from '../base/unless-missing.js';
 import type { DeleteJournal, JournalEntry, PendingDelete } from './delete-journal.js';
+import { readLockFile } from '../lock/lock-record.js';
 import { isStoredFileName } from './file-names.js';
 import { parseJournalRecord, type JournalRecord } from './journal-entry.js';
 import type { Storage } from './storage.js';
+import { UploadOwner } from './upload-owner.js';
 import type { UploadClaim, UploadJournal } from './upload-journal.js';
 
 /**
@@ -50,21 +52,27 @@ export class FileDeleteJournal implements DeleteJournal {
     readonly #directory: string;
     /** Entries of this process whose change is under way. */
     readonly #held = new Set<string>();
+    readonly #owner: UploadOwner;
 
     constructor(options: FileDeleteJournalOptions) {
         this.#options = options;
         this.#directory = options.directories.deletes;
         this.#log = options.log.child({ component: 'journal' }, true);
+        this.#owner = new UploadOwner(options.clock);
     }
 
     async note(uuid: string, files: readonly PendingDelete[], notBefore?: number): Promise<JournalEntry> {
         if (files.length === 0) {
-            return { finish: () => Promise.resolve() };
+            return {
+                finish: () => Promise.resolve(),
+                drop: () => Promise.resolve(),
+                leave: () => undefined,
+            };
         }
         const record: JournalRecord = {
             uuid,
             files: files.map(({ stor, name }) => ({ stor, name })),
-            ...(notBefore === undefined ? {} : { notBefore }),
+            ...(notBefore === undefined ? {} : { notBefore, ...(await this.#owner.record()) }),
         };
         const path = join(this.#directory, `${uuid}.${randomBytes(8).toString('hex')}.json`);
         this.#held.add(path);
@@ -75,7 +83,11 @@ export class FileDeleteJournal implements DeleteJournal {
             this.#held.delete(path);
             throw error;
         }
-        return { finish: () => this.#finish(path, record) };
+        return {
+            finish: () => this.#finish(path, record),
+            drop: () => this.#drop(path),
+            leave: () => void this.#held.delete(path),
+        };
     }
 
     async pass(signal?: AbortSignal): Promise<number> {
@@ -92,6 +104,19 @@ export class FileDeleteJournal implements DeleteJournal {
             await this.#settle(path, record, true);
         } catch (err) {
             this.#log.warn({ err, path }, 'pending delete could not be ended, it will be tried again');
+        } finally {
+            this.#held.delete(path);
+        }
+    }
+
+    async #drop(path: string): Promise<void> {
+        try {
+            await removeDurably(path);
+        } catch (err) {
+            this.#log.warn(
+                { err, path },
+                'pending delete could not be forgotten, it will be looked at again',
+            );
         } finally {
             this.#held.delete(path);
         }
@@ -153,7 +178,7 @@ export class FileDeleteJournal implements DeleteJournal {
 
     /** Deletes the files of an entry and, when none is left, the entry. Runs inside the image's queue. */
     async #settle(path: string, record: JournalRecord, dropKept: boolean): Promise<boolean> {
-        if (record.notBefore !== undefined && record.notBefore > this.#options.clock.now()) {
+        if (!(await this.#isDue(path, record))) {
             return false;
         }
         const { left, kept } = await this.#deleteFiles(record);
@@ -162,6 +187,15 @@ export class FileDeleteJournal implements DeleteJournal {
         }
         await removeDurably(path);
         return true;
+    }
+
+    /** What a process that has ended was doing need not be waited for. */
+    async #isDue(path: string, { notBefore }: JournalRecord): Promise<boolean> {
+        if (notBefore === undefined || notBefore <= this.#options.clock.now()) {
+            return true;
+        }
+        const found = await readLockFile(path);
+        return found !== undefined && (await this.#owner.hasEnded(found));
     }
 
     async #deleteFiles({ uuid, files }: JournalRecord): Promise<Outcome> {

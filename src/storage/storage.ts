@@ -8,6 +8,20 @@ export type StoredFileName = `file${number}` | 'icon';
 export interface StoredFileFacts {
     /** Bytes. */
     readonly size: number;
+    /** Base64, as in `Content-MD5`; absent where the storage would have to read the file to tell. */
+    readonly md5?: string;
+}
+
+/** What a writer may know of a file before its first byte. */
+export interface AnnouncedFile {
+    /** Bytes; a storage may refuse a file that turns out to have another size. */
+    readonly size?: number;
+}
+
+/** What a storage says of a file it has just put on stable storage. */
+export interface ClosedFile {
+    /** MD5 of what it has got, base64; absent where it does not compute one. */
+    readonly md5?: string;
 }
 
 /** A file opened for reading. Destroying the stream frees everything. */
@@ -37,7 +51,7 @@ export interface StorageWriter {
     /** Takes a chunk; resolves when it may be reused and the next one may come. */
     write(chunk: Buffer): Promise<void>;
     /** Puts all bytes on stable storage, still under the temporary name. */
-    close(): Promise<void>;
+    close(): Promise<ClosedFile>;
     /** Makes the closed file visible under its final name, replacing the old one, durably. */
     commit(): Promise<void>;
     /** Drops the bytes and leaves nothing behind, an empty image directory neither. */
@@ -69,7 +83,7 @@ export interface Storage {
     /** Makes the storage ready. */
     setup(): Promise<void>;
     /** Starts to receive a file. */
-    createWriter(uuid: string, name: StoredFileName): Promise<StorageWriter>;
+    createWriter(uuid: string, name: StoredFileName, announced?: AnnouncedFile): Promise<StorageWriter>;
     open(uuid: string, name: StoredFileName, options?: ReadOptions): Promise<OpenedFile | undefined>;
     stat(uuid: string, name: StoredFileName): Promise<StoredFileFacts | undefined>;
     /** Removes a file and, if it was the last, the image's directory. */

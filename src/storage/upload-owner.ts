@@ -25,6 +25,11 @@ export class UploadOwner {
         return this.#record;
     }
 
+    /** Whether the process that wrote a file is known to have ended, or is this one. */
+    async hasEnded(found: LockFile): Promise<boolean> {
+        return found.record?.host === hostname() && (await this.hasLeft(found));
+    }
+
     /**
      * Whether nobody is working on a claim any more. In doubt somebody is.
      *

@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
-import { ApiError, writeFailure } from '../base/errors.js';
+import { ApiError, internalError, writeFailure } from '../base/errors.js';
 import { shortReason } from '../base/short-reason.js';
 import type { StorageWriter } from '../storage/storage.js';
 import { digestPool } from './digest-pool.js';
 import { digestsOf, type Digests } from './digests.js';
-import { SlotPipeline } from './slot-pipeline.js';
+import { type EndedFile, SlotPipeline } from './slot-pipeline.js';
 import { SourceReader } from './source-reader.js';
 
 /** What is known of a file once all of it has been received. */
@@ -65,7 +65,7 @@ async function receiveLarge(
     source: BoundedSource,
     writer: StorageWriter,
     stop: AbortController,
-): Promise<Digests> {
+): Promise<EndedFile> {
     const run = digestPool.start();
     const pipeline = new SlotPipeline(run, writer, (error) => {
         stop.abort(error);
@@ -93,7 +93,7 @@ async function receive(
     source: BoundedSource,
     writer: StorageWriter,
     stop: AbortController,
-): Promise<Digests> {
+): Promise<EndedFile> {
     const head: Buffer[] = [];
     for (let chunk = await source.next(); chunk !== undefined; chunk = await source.next()) {
         head.push(chunk);
@@ -103,8 +103,16 @@ async function receive(
     }
     const bytes = Buffer.concat(head);
     await writer.write(bytes);
-    await writer.close();
-    return digestsOf(bytes);
+    const closed = await writer.close();
+    return { digests: digestsOf(bytes), closed };
+}
+
+/** Refuses bytes that reached the storage changed (backends 8). */
+function requireStored({ digests, closed }: EndedFile, what: string): Digests {
+    if (closed.md5 !== undefined && closed.md5 !== digests.md5) {
+        throw internalError(`${what}: stored Content-MD5 is "${closed.md5}", expected "${digests.md5}"`);
+    }
+    return digests;
 }
 
 /** What a failure is answered with (http-api 3.8 #8, backends W7). */
@@ -145,7 +153,7 @@ export async function receiveFile(options: ReceiveOptions): Promise<ReceivedFile
     const reader = new SourceReader(options.source, options.idleTimeoutMs, stop.signal);
     const source = new BoundedSource(reader, options);
     try {
-        const digests = await receive(source, writer, stop);
+        const digests = requireStored(await receive(source, writer, stop), options.what);
         stop.signal.throwIfAborted();
         return { size: source.size, ...digests };
     } catch (error) {

@@ -1,6 +1,14 @@
-import type { StorageWriter } from '../storage/storage.js';
+import type { ClosedFile, StorageWriter } from '../storage/storage.js';
 import type { DigestRun } from './digest-pool.js';
 import type { Digests } from './digests.js';
+
+/** A file whose bytes are all on stable storage. */
+export interface EndedFile {
+    /** Of the bytes as they came. */
+    readonly digests: Digests;
+    /** What the storage says of them. */
+    readonly closed: ClosedFile;
+}
 
 /**
  * Collects chunks in the slots of a ring and hands each full slot to the digest threads and to the
@@ -42,14 +50,14 @@ export class SlotPipeline {
         }
     }
 
-    /** Hands on what is left, puts the file on stable storage and resolves to the digests. */
-    async end(): Promise<Digests> {
+    /** Hands on what is left and puts the file on stable storage. */
+    async end(): Promise<EndedFile> {
         if (this.#filled > 0) {
             this.#dispatch();
         }
         await this.#written;
-        const [digests] = await Promise.all([this.#run.end(), this.#writer.close()]);
-        return digests;
+        const [digests, closed] = await Promise.all([this.#run.end(), this.#writer.close()]);
+        return { digests, closed };
     }
 
     /** Resolves when nothing touches the ring any more. */

@@ -167,13 +167,6 @@ await t.test('--check and --migrate', async (test) => {
     for (const [settings, line] of [
         [{ tls: { cert: '/c.pem' } }, 'config.tls is not supported by this release'],
         [{ proxyProtocol: true }, 'config.proxyProtocol is not supported by this release'],
-        [
-            {
-                storageTypes: ['manta', 'local'],
-                manta: { url: 'http://127.0.0.1:1', user: 'u', key: '/k', keyId: 'i' },
-            },
-            'config.storageTypes manta is not supported by this release',
-        ],
     ] as const) {
         const file = path(settings);
         test.match(await runToEnd(['-f', file, '--check'], baseDir), { code: 2, stdout: `${line}\n` });

@@ -236,15 +236,50 @@ void t.test("a pass waits for its turn in the image's queue", async (t) => {
 });
 
 void t.test('notBefore', async (t) => {
-    const { create, clock, storage, uuid } = setUp(t);
-    const journal = create();
-    const entry = await journal.note(uuid, [FILE0], clock.time + 5 * MINUTE);
-    await entry.finish();
-    t.equal(await journal.pass(), 1);
+    const { create, clock, storage, directories, entries, uuid } = setUp(t);
+    await create().note(uuid, [FILE0], clock.time + 5 * MINUTE);
+    const [name = ''] = entries();
+    const path = join(directories.deletes, name);
+    const { startTime, ...record } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    t.type(startTime, 'number');
+    writeFileSync(path, JSON.stringify({ ...record, pid: process.ppid }));
+    t.equal(await create().pass(), 1, 'the process that noted it goes on');
     t.ok(await storage.stat(uuid, 'file0'));
     clock.time += 5 * MINUTE;
-    t.equal(await journal.pass(), 0);
+    t.equal(await create().pass(), 0);
     t.equal(await storage.stat(uuid, 'file0'), undefined);
+});
+
+void t.test('notBefore is not waited for when nobody can be at it any more', async (t) => {
+    const { create, clock, storage, directories, entries, uuid } = setUp(t);
+    const journal = create();
+    const entry = await journal.note(uuid, [FILE0], clock.time + 5 * MINUTE);
+    t.equal(await journal.pass(), 1, 'this process holds it');
+    entry.leave();
+    t.ok(await storage.stat(uuid, 'file0'));
+    t.equal(await journal.pass(), 0, 'this process has left it');
+    t.equal(await storage.stat(uuid, 'file0'), undefined);
+
+    storage.plant(uuid, 'file0', Buffer.from('again'));
+    await create().note(uuid, [FILE0], clock.time + 5 * MINUTE);
+    const [name = ''] = entries();
+    const path = join(directories.deletes, name);
+    const record = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    writeFileSync(path, JSON.stringify({ ...record, host: 'elsewhere.example.com' }));
+    t.equal(await create().pass(), 1, 'nothing is known of processes of other machines');
+    writeFileSync(path, JSON.stringify({ ...record, bootId: 'an earlier one' }));
+    t.equal(await create().pass(), 0, 'the machine was started anew');
+    t.equal(await storage.stat(uuid, 'file0'), undefined);
+});
+
+void t.test('an entry can be dropped, its files stay', async (t) => {
+    const { create, storage, entries, uuid } = setUp(t);
+    const journal = create();
+    const entry = await journal.note(uuid, [FILE0]);
+    await entry.drop();
+    t.same(entries(), []);
+    t.equal(await journal.pass(), 0);
+    t.ok(await storage.stat(uuid, 'file0'));
 });
 
 void t.test('a storage that is not configured is left for later, the other files are not', async (t) => {

@@ -16,7 +16,6 @@ export const UNUSED_KEYS: ReadonlySet<string> = new Set([
     'imgapiUrlFromDatacenter',
     'jobs',
     'lxdRegistries',
-    'manta',
     'minImageCreationPlatform',
     'napi_service',
     'proxyProtocol',

@@ -5,7 +5,7 @@ import { unlessMissing } from '../../base/unless-missing.js';
 import { FILE_MODE, removeIfPresent, syncDirectory } from '../../base/durable-files.js';
 import { internalError } from '../../base/errors.js';
 import { temporaryNameOf } from '../file-names.js';
-import type { StoredFileName, StorageWriter } from '../storage.js';
+import type { ClosedFile, StoredFileName, StorageWriter } from '../storage.js';
 import type { ImageDirectories } from './image-directories.js';
 import { translated } from './storage-failure.js';
 
@@ -53,7 +53,7 @@ class LocalWriter implements StorageWriter {
         this.#syncAhead(chunk.length);
     }
 
-    async close(): Promise<void> {
+    async close(): Promise<ClosedFile> {
         this.#expect('open');
         await translated(async () => {
             await this.#syncing;
@@ -67,6 +67,7 @@ class LocalWriter implements StorageWriter {
         if (this.#aborting === undefined) {
             this.#state = 'closed';
         }
+        return {};
     }
 
     async commit(): Promise<void> {

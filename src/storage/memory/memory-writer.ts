@@ -1,5 +1,5 @@
 import { internalError } from '../../base/errors.js';
-import type { StorageWriter } from '../storage.js';
+import type { ClosedFile, StorageWriter } from '../storage.js';
 import type { Faults } from './faults.js';
 
 /** Where a {@link MemoryWriter} puts its bytes: an image's files by name. */
@@ -46,11 +46,12 @@ export class MemoryWriter implements StorageWriter {
         this.#chunks.push(Buffer.from(chunk));
     }
 
-    async close(): Promise<void> {
+    async close(): Promise<ClosedFile> {
         await this.#step('close', 'open');
         this.#target.put(this.temporaryName, Buffer.concat(this.#chunks));
         this.#chunks = [];
         this.#state = 'closed';
+        return {};
     }
 
     async commit(): Promise<void> {
