@@ -1,6 +1,7 @@
 import { once, type EventEmitter } from 'node:events';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
+import type { Gate } from '../gate.js';
 import { batchCall } from './batch-call.js';
 import { bucketCalls } from './bucket-calls.js';
 import type { Procedures } from './calls.js';
@@ -9,7 +10,7 @@ import { put } from './changes.js';
 import { serveFast } from './fast.js';
 import type { FastRequest } from './fast.js';
 import { Faults } from './faults.js';
-import type { BreakPoint, Gate } from './faults.js';
+import type { BreakPoint } from './faults.js';
 import { MemoryStore } from './memory-store.js';
 import { databaseRefused, MorayError } from './moray-error.js';
 import { ObjectCache } from './object-cache.js';
