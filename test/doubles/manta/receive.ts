@@ -1,0 +1,51 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { BlobWriter } from './blob-writer.js';
+import { CutOff, type Call } from './call.js';
+import { MantaError } from './manta-error.js';
+
+/** Waits as long as bytes take at a rate. */
+export function throttle(chunk: Buffer, bytesPerSecond: number | undefined): Promise<void> | undefined {
+    if (bytesPerSecond === undefined) return undefined;
+    return delay((chunk.length / bytesPerSecond) * 1000);
+}
+
+/** Reads the body of a put into a file. @throws if it is longer than `max`, or breaks off */
+export function receive(call: Call, writer: BlobWriter, max: number): Promise<void> {
+    const { request, response, logged, fault } = call;
+    if (call.awaitsContinue && fault.noContinue !== true) {
+        call.awaitsContinue = false;
+        response.writeContinue();
+    }
+    return new Promise<void>((resolve, reject) => {
+        let pending: Promise<unknown> = Promise.resolve();
+        const fail = (error: unknown): void => {
+            request.removeAllListeners('data');
+            const broken = error instanceof Error ? error : new Error(String(error));
+            // The file is in use until then.
+            pending.then(() => reject(broken), reject);
+        };
+        request.on('data', (chunk: Buffer) => {
+            logged.bytesIn += chunk.length;
+            if (logged.bytesIn > max) {
+                fail(new MantaError(413, 'MaxContentLengthExceeded', `request has exceeded ${max} bytes`));
+                return;
+            }
+            if (fault.cutAfter !== undefined && logged.bytesIn >= fault.cutAfter) {
+                fail(new CutOff());
+                return;
+            }
+            const waits = [writer.write(chunk), throttle(chunk, fault.bytesPerSecond)].filter(
+                (wait) => wait !== undefined,
+            );
+            if (waits.length === 0) return;
+            request.pause();
+            pending = Promise.all(waits);
+            pending.then(() => request.resume(), fail);
+        });
+        request.once('end', resolve);
+        request.once('error', fail);
+        request.once('close', () => {
+            if (!request.complete) fail(new CutOff());
+        });
+    });
+}
