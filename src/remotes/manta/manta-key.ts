@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { parseFingerprint, parsePrivateKey } from 'sshpk';
+import sshpk from 'sshpk';
 import type { MantaConfig } from '../../base/config-types.js';
 
 /**
@@ -13,9 +13,9 @@ export async function readMantaKey({ key, keyId }: Pick<MantaConfig, 'key' | 'ke
     const text = await readFile(key, 'utf8').catch((cause: unknown) => {
         throw new Error(`config.manta.key cannot be read: ${key}`, { cause });
     });
-    const parsed = orThrow(() => parsePrivateKey(text, 'auto'), `config.manta.key is no private key: ${key}`);
+    const parsed = orThrow(() => sshpk.parsePrivateKey(text, 'auto'), `config.manta.key is no private key: ${key}`);
     const fingerprint = orThrow(
-        () => parseFingerprint(keyId),
+        () => sshpk.parseFingerprint(keyId),
         `config.manta.keyId is no fingerprint: ${keyId}`,
     );
     if (!fingerprint.matches(parsed)) {
