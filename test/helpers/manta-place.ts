@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { MantaClient } from '../doubles/manta/client.js';
 import { MantaDouble, type MantaDoubleOptions } from '../doubles/manta/manta-double.js';
+import { MantaProcess } from '../doubles/manta/manta-process.js';
 import { makeMantaKey, type MantaKey } from './manta-keys.js';
 import { selfSigned } from './self-signed.js';
 import { temporaryDirectory } from './server-process.js';
@@ -75,6 +76,21 @@ export async function startManta(
     const double = await MantaDouble.start(place.options);
     t.teardown(() => double.close());
     return { ...place, double, config: configFor(double.url) };
+}
+
+/** Starts a Manta in a process of its own that ends with the test; `again` starts one more on its directory and port. */
+export async function startMantaProcess(
+    t: Test,
+    options: MantaPlaceOptions = {},
+): Promise<MantaPlace & { readonly double: MantaProcess; readonly again: () => Promise<MantaProcess> }> {
+    const { configFor, ...place } = mantaPlace(t, options);
+    const start = async (port: number): Promise<MantaProcess> => {
+        const double = await MantaProcess.start({ ...place.options, port });
+        t.teardown(() => double.stop());
+        return double;
+    };
+    const double = await start(0);
+    return { ...place, double, again: () => start(double.port), config: configFor(double.url) };
 }
 
 /** The real client library for a Manta; closed when the test ends. */
