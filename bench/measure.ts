@@ -39,6 +39,13 @@ export async function timeEach(count: number, work: () => Promise<unknown>): Pro
     return times;
 }
 
+/** How long some work took, seconds. */
+export async function seconds(work: () => Promise<unknown>): Promise<number> {
+    const start = process.hrtime.bigint();
+    await work();
+    return Number(process.hrtime.bigint() - start) / 1e9;
+}
+
 /** Prints a line of the report. */
 export function report(what: string, figure: string): void {
     process.stdout.write(`${what.padEnd(58)} ${figure}\n`);

@@ -1,11 +1,13 @@
 import { benchDatacenter } from './datacenter.js';
 import { benchManyImages } from './many-images.js';
+import { benchManta } from './manta.js';
 import { benchTransfers } from './transfers.js';
 
 /** All measurements by name; `make bench` runs them all, `make bench BENCH=name` one. */
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
     datacenter: () => benchDatacenter(),
     'many-images': () => benchManyImages(),
+    manta: () => benchManta(),
     transfers: () => benchTransfers(),
 };
 

@@ -6,13 +6,13 @@ import { promisify } from 'node:util';
 import { HttpClient } from '../test/helpers/http-client.js';
 import { NOBODY } from '../test/helpers/images.js';
 import { ServerProcess, temporaryDirectory } from '../test/helpers/server-process.js';
-import { memoryMiB, percentile, report } from './measure.js';
+import { memoryMiB, percentile, report, seconds } from './measure.js';
 
 const MIB = 1024 * 1024;
 const run = promisify(execFile);
 
 /** Writes a file of random bytes: the same MiB again and again, each with its number. */
-async function makeFile(path: string, mebibytes: number): Promise<void> {
+export async function makeFile(path: string, mebibytes: number): Promise<void> {
     const block = randomBytes(MIB);
     const file = await open(path, 'w');
     for (let n = 0; n < mebibytes; n += 1) {
@@ -23,13 +23,7 @@ async function makeFile(path: string, mebibytes: number): Promise<void> {
     await file.close();
 }
 
-async function seconds(work: () => Promise<unknown>): Promise<number> {
-    const start = process.hrtime.bigint();
-    await work();
-    return Number(process.hrtime.bigint() - start) / 1e9;
-}
-
-async function createImage(client: HttpClient): Promise<string> {
+export async function createImage(client: HttpClient): Promise<string> {
     const answer = await client.post('/images', {
         owner: NOBODY,
         name: 'big',
@@ -53,7 +47,7 @@ async function pingMeanwhile(client: HttpClient, done: () => boolean): Promise<n
     return times;
 }
 
-async function upload(server: ServerProcess, path: string, uuids: readonly string[]): Promise<void> {
+export async function upload(server: ServerProcess, path: string, uuids: readonly string[]): Promise<void> {
     await Promise.all(
         uuids.map(async (uuid) => {
             const url = `${server.url}/images/${uuid}/file?compression=none`;
@@ -72,7 +66,7 @@ async function upload(server: ServerProcess, path: string, uuids: readonly strin
     );
 }
 
-async function download(server: ServerProcess, uuid: string): Promise<void> {
+export async function download(server: ServerProcess, uuid: string): Promise<void> {
     await run('curl', ['-sS', '-f', '-o', '/dev/null', `${server.url}/images/${uuid}/file`]);
 }
 
