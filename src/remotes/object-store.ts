@@ -39,6 +39,14 @@ export interface PutOptions {
     readonly signal?: AbortSignal;
 }
 
+/** How to copy an object. */
+export interface CopyOptions {
+    /** False: never by a link, e.g. into the area of another account, where none can be made. */
+    readonly link?: boolean;
+    /** Ends the call. */
+    readonly signal?: AbortSignal;
+}
+
 /** What to read; byte offsets, `end` inclusive. Absent: the whole object. */
 export interface ObjectRange {
     readonly start?: number;
@@ -96,8 +104,12 @@ export interface ObjectStore {
     makeDirectory(path: string): Promise<void>;
     /** Removes a directory; tells `false` when it is not empty. One that is not there counts as removed. */
     removeDirectory(path: string): Promise<boolean>;
-    /** Stores a small object as one step, replacing the old one. Its directory must exist. */
-    put(path: string, bytes: Buffer, options: PutOptions): Promise<void>;
+    /**
+     * Stores a small object as one step, replacing the old one. Its directory must exist.
+     *
+     * @returns what the store says it has stored
+     */
+    put(path: string, bytes: Buffer, options: PutOptions): Promise<Partial<ObjectFacts>>;
     /** Starts to store an object; resolves when the store wants its bytes. Its directory must exist. */
     upload(path: string, options: PutOptions): Promise<ObjectUpload>;
     /** `undefined`: there is no such object. */
@@ -116,7 +128,7 @@ export interface ObjectStore {
      *
      * @throws ObjectStoreError with status 404 when there is no such object
      */
-    copy(from: string, to: string, options?: { readonly signal?: AbortSignal }): Promise<void>;
+    copy(from: string, to: string, options?: CopyOptions): Promise<void>;
     /** What is in a directory, by name; nothing if it is not there. */
     list(path: string): AsyncIterable<ListedObject>;
     /** Ends every connection; no call follows. */

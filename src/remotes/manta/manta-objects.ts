@@ -5,8 +5,10 @@ import type { Info } from 'manta';
 import { storageIsDown } from '../../base/errors.js';
 import {
     ObjectStoreError,
+    type CopyOptions,
     type FoundObject,
     type ListedObject,
+    type ObjectFacts,
     type ObjectRange,
     type ObjectStore,
     type ObjectUpload,
@@ -17,7 +19,7 @@ import { MantaConnection, type MantaConnectionOptions } from './manta-connection
 import { openObject } from './manta-download.js';
 import { isDirectoryMissing, isLinkRefused, isMissing } from './manta-failure.js';
 import { listDirectory } from './manta-listing.js';
-import { conditionHeaders, MantaUpload } from './manta-upload.js';
+import { conditionHeaders, MantaUpload, storedFacts } from './manta-upload.js';
 
 /** Levels that nobody can make: the account and what is right below it. */
 const FIXED_LEVELS = 2;
@@ -71,9 +73,9 @@ export class MantaObjects implements ObjectStore {
         }
     }
 
-    async put(path: string, bytes: Buffer, options: PutOptions): Promise<void> {
+    async put(path: string, bytes: Buffer, options: PutOptions): Promise<Partial<ObjectFacts>> {
         const { contentType, md5, signal } = options;
-        await this.#connection.call<undefined>(
+        return this.#connection.call(
             (client, headers, done) => {
                 client.put(
                     path,
@@ -84,7 +86,7 @@ export class MantaObjects implements ObjectStore {
                         ...(md5 === undefined ? {} : { md5 }),
                         headers: { ...headers, ...conditionHeaders(options) },
                     },
-                    (error) => done(error, undefined),
+                    (error, response) => done(error, storedFacts(response?.headers)),
                 );
             },
             { signal },
@@ -140,8 +142,8 @@ export class MantaObjects implements ObjectStore {
         return (await unlessNotFound(this.#unlink(path).then(() => true))) ?? false;
     }
 
-    async copy(from: string, to: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
-        if (!this.#linksRefused) {
+    async copy(from: string, to: string, { link = true, signal }: CopyOptions = {}): Promise<void> {
+        if (link && !this.#linksRefused) {
             try {
                 await this.#connection.call<undefined>(
                     (client, headers, done) =>

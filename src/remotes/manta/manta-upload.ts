@@ -174,7 +174,7 @@ export function conditionHeaders({ ifMatch, ifNew }: PutOptions): Readonly<Recor
 }
 
 /** What Manta says it has stored. */
-function storedFacts(headers: Readonly<Record<string, unknown>> = {}): Partial<ObjectFacts> {
+export function storedFacts(headers: Readonly<Record<string, unknown>> = {}): Partial<ObjectFacts> {
     const md5 = headers['computed-md5'] ?? headers['content-md5'];
     const { etag } = headers;
     return {
