@@ -87,12 +87,27 @@ export class MantaClient {
     }
 
     /** A stream of an object, and the answer it is in. */
-    async get(
+    get(
         path: string,
         options: object = {},
     ): Promise<{ readonly stream: ReadableStream; readonly response: IncomingMessage }> {
-        const [stream, response] = await this.call('get', path, options);
-        return { stream: stream as ReadableStream, response: response as IncomingMessage };
+        return new Promise((resolve, reject) => {
+            const callback = (
+                error: Error | null,
+                stream: ReadableStream,
+                response: IncomingMessage,
+            ): void => {
+                if (error) {
+                    reject(error);
+                    return;
+                }
+                // The library may tell of an error before a promise does, and does not end the stream with it.
+                stream.on('error', (failure) => stream.destroy(failure));
+                resolve({ stream, response });
+            };
+            const get = this.#client['get'] as (...all: unknown[]) => void;
+            get.call(this.#client, path, options, callback);
+        });
     }
 
     async read(path: string, options: object = {}): Promise<Buffer> {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
+import { once, type EventEmitter } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -109,10 +109,11 @@ export class MantaDouble {
     /** Listens no more and cuts all connections; what is stored stays. */
     async stop(): Promise<void> {
         if (!this.#server.listening) return;
-        const closed = once(this.#server, 'close');
+        const emitters: readonly EventEmitter[] = [this.#server, ...this.#sockets];
+        const closed = emitters.map((emitter) => new Promise((resolve) => emitter.once('close', resolve)));
         this.#server.close();
         this.cutConnections();
-        await closed;
+        await Promise.all(closed);
     }
 
     /** Ends for good: all faults, all connections, and the directory if it was temporary. */

@@ -18,8 +18,10 @@ export function receive(call: Call, writer: BlobWriter, max: number): Promise<vo
     }
     return new Promise<void>((resolve, reject) => {
         let pending: Promise<unknown> = Promise.resolve();
+        // The end may come while the last bytes are waited for.
+        const end = (): void => void pending.then(() => resolve(), reject);
         const fail = (error: unknown): void => {
-            request.removeAllListeners('data');
+            request.removeAllListeners('data').removeListener('end', end);
             const broken = error instanceof Error ? error : new Error(String(error));
             // The file is in use until then.
             pending.then(() => reject(broken), reject);
@@ -42,7 +44,7 @@ export function receive(call: Call, writer: BlobWriter, max: number): Promise<vo
             pending = Promise.all(waits);
             pending.then(() => request.resume(), fail);
         });
-        request.once('end', resolve);
+        request.once('end', end);
         request.once('error', fail);
         request.once('close', () => {
             if (!request.complete) fail(new CutOff());
