@@ -1,15 +1,17 @@
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
-import type { ConfigSource } from './config-types.js';
 import { readJson, readProblem } from './http-body.js';
 import { Connections } from './http-connections.js';
 import { isLost, isUnsent, OutgoingError, toOutgoingError } from './http-errors.js';
-import { PEERS, type PeerKind } from './http-peers.js';
+import { PEERS, type OutgoingSettingsSource, type PeerKind } from './http-peers.js';
 import { discard, redirectTarget } from './http-redirects.js';
 import { authorizationOf, loggableUrl, parseHttpUrl } from './http-urls.js';
 
-/** How long to wait for what, milliseconds (README table D). */
+/**
+ * How long to wait for what, milliseconds (README table D). 0: without limit, for all but connections;
+ * a server that dies is then noticed by its connection, which is probed when idle for a minute.
+ */
 export interface OutgoingTimeouts {
     /** For a connection. */
     readonly connectMs: number;
@@ -69,8 +71,8 @@ export interface OpenAnswer {
 
 /** What an {@link HttpClient} is made from. */
 export interface HttpClientOptions {
-    /** Gives `maxSockets`, `serverName`, `httpProxy`, `allowInsecure`, `dockerRegistryInsecure`; all may change. */
-    readonly config: ConfigSource;
+    /** All of it may change. */
+    readonly config: OutgoingSettingsSource;
     /** Waits before a connection is tried again, milliseconds; default 500 and 1000. */
     readonly retryDelaysMs?: readonly number[];
     readonly timeouts?: Partial<OutgoingTimeouts>;
@@ -131,7 +133,7 @@ function withoutAuthorization(headers: Hop['headers']): Hop['headers'] {
  * a GET or HEAD, as kept connections can be. GET and HEAD follow up to five redirects.
  */
 export class HttpClient {
-    readonly #config: ConfigSource;
+    readonly #config: OutgoingSettingsSource;
     readonly #connections: Connections;
     readonly #retryDelaysMs: readonly number[];
     readonly #timeouts: OutgoingTimeouts;
@@ -169,7 +171,7 @@ export class HttpClient {
     async #inTime<T>(request: OutgoingRequest, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
         const { totalMs } = { ...this.#timeouts, ...request.timeouts };
         const deadline = new AbortController();
-        const timer = setTimeout(() => deadline.abort(), totalMs);
+        const timer = totalMs === 0 ? undefined : setTimeout(() => deadline.abort(), totalMs);
         try {
             request.signal.throwIfAborted();
             return await run(AbortSignal.any([request.signal, deadline.signal]));

@@ -1,8 +1,7 @@
 import { Pool, ProxyAgent, type Dispatcher } from 'undici';
-import type { ConfigSource } from './config-types.js';
 import { OutgoingError } from './http-errors.js';
 import { bypassesProxy } from './http-no-proxy.js';
-import { PEERS, type PeerKind } from './http-peers.js';
+import { PEERS, type OutgoingSettingsSource, type PeerKind } from './http-peers.js';
 import { authorizationOf, parseHttpUrl } from './http-urls.js';
 import { RecentlyUsed } from './recently-used.js';
 
@@ -28,7 +27,7 @@ interface PoolFacts {
 
 /** What {@link Connections} are made from. */
 export interface ConnectionsOptions {
-    readonly config: ConfigSource;
+    readonly config: OutgoingSettingsSource;
     /** As in the environment variable `NO_PROXY`. */
     readonly noProxy: string;
 }
@@ -70,7 +69,7 @@ function createDispatcher(facts: PoolFacts): Dispatcher {
  * request; what is under way ends as it began.
  */
 export class Connections {
-    readonly #config: ConfigSource;
+    readonly #config: OutgoingSettingsSource;
     readonly #noProxy: string;
     readonly #pools = new RecentlyUsed<Dispatcher>(MAX_POOLS);
     /** Pools that only finish what they have begun. */

@@ -1,5 +1,16 @@
 import type { Config } from './config-types.js';
 
+/** What of a configuration counts for requests to other servers. */
+export type OutgoingSettings = Pick<
+    Config,
+    'maxSockets' | 'serverName' | 'httpProxy' | 'allowInsecure' | 'dockerRegistryInsecure'
+>;
+
+/** The settings in force; they may change between two requests. */
+export interface OutgoingSettingsSource {
+    readonly current: OutgoingSettings;
+}
+
 /** What servers we talk to, for what differs between them (jobs-and-imports 0.5). */
 export type PeerKind = 'service' | 'image-server' | 'registry' | 'web';
 
@@ -8,7 +19,7 @@ export interface PeerFacts {
     /** Whether `httpProxy` is used for them. */
     readonly proxied: boolean;
     /** Whether any TLS certificate will do. */
-    readonly isInsecure: (config: Config) => boolean;
+    readonly isInsecure: (config: OutgoingSettings) => boolean;
     /** Headers that tell them the id of our request. */
     readonly requestIdHeaders: readonly string[];
 }

@@ -88,6 +88,15 @@ void t.test('answers that are of no use', async (t) => {
     t.match(await failure(service.url), { kind: 'malformed' });
 });
 
+void t.test('without time limits', async (t) => {
+    const service = await serve(t, (_request, response) => {
+        setTimeout(() => sendJson(response, 200, 'late'), 300);
+    });
+    const { failure, get } = makeClient(t, {}, { timeouts: { headersMs: 50, stallMs: 50, totalMs: 50 } });
+    t.match(await failure(service.url), { kind: 'timeout' });
+    t.equal(await get(service.url, { timeouts: { headersMs: 0, stallMs: 0, totalMs: 0 } }), 'late');
+});
+
 void t.test('time limits', async (t) => {
     const service = await serve(t, echo);
     const { failure, client } = makeClient(t, { maxSockets: 1 });

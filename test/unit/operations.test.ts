@@ -74,6 +74,12 @@ void t.test('of parallel tasks all run, or none after a failure', async (t) => {
     t.same(done.splice(0).sort(), [1, 3, 4]);
     await t.rejects(forEachParallel([2, 3, 4], 1, task), { message: 'no 2' });
     t.same(done, []);
+    async function* three(): AsyncGenerator<number> {
+        yield* [1, 3, 4];
+        throw new Error('no more');
+    }
+    await t.rejects(forEachParallel(three(), 2, task), { message: 'no more' });
+    t.same(done.splice(0), [1, 3, 4], 'what there was of a list that broke off');
 });
 
 void t.test('the schemas of the field table are schemas', (t) => {
@@ -169,6 +175,7 @@ void t.test('health', (t) => {
             skippedRecords: () => 2,
             accounts: {
                 exists: async () => false,
+                login: async () => undefined,
                 ping: () => Promise.reject(new Error('no answer')),
                 close: async () => undefined,
             },
