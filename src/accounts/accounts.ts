@@ -8,6 +8,14 @@ export interface AccountDirectory {
      */
     exists(uuid: string): Promise<boolean>;
 
+    /**
+     * The login of an account, by which its area in Manta goes too; `undefined`: there is no such
+     * account. Remembered as {@link exists} is.
+     *
+     * @throws as {@link exists}
+     */
+    login(uuid: string): Promise<string | undefined>;
+
     /** Checks that it can be asked; rejects with the reason. */
     ping(): Promise<void>;
 

@@ -25,6 +25,7 @@ import { LocalStorage } from '#lib/storage/local/local-storage.js';
 import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
 import type { ListedFile, Storage, StoredFileName } from '#lib/storage/storage.js';
 import { validateRaw } from '#lib/manifest/validate.js';
+import { USERS } from './images.js';
 import { recordingLog, type LogRecord } from './recording-log.js';
 
 /** The backends every use-case is tried on. */
@@ -97,6 +98,11 @@ export interface Bench {
     bytes(uuid: string, name: StoredFileName, storage?: Storage): Promise<Buffer | undefined>;
     /** Entries in the journal of pending deletes. */
     pendingDeletes(): Promise<number>;
+}
+
+/** The login an account has in the tests. */
+function loginOf(account: string): string {
+    return Object.entries(USERS).find(([, uuid]) => uuid === account)?.[0] ?? '';
 }
 
 async function collect(stream: Readable): Promise<Buffer> {
@@ -178,6 +184,7 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
             : {
                   accounts: {
                       exists: async (uuid: string) => accounts.includes(uuid),
+                      login: async (uuid: string) => (accounts.includes(uuid) ? loginOf(uuid) : undefined),
                       ping: async () => undefined,
                       close: async () => undefined,
                   },

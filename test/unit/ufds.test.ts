@@ -76,8 +76,10 @@ void t.test('accounts are there or not', async (t) => {
     const { double, accounts } = await setup(t);
     for (const uuid of Object.values(USERS)) t.equal(await accounts.exists(uuid), true);
     t.equal(await accounts.exists(UNKNOWN), false);
+    for (const [login, uuid] of Object.entries(USERS)) t.equal(await accounts.login(uuid), login);
+    t.equal(await accounts.login(UNKNOWN), undefined);
     t.equal(double.lookups[0], `(&(objectclass=sdcperson)(uuid=${USERS.vader}))`);
-    t.equal(double.searches, 5, 'one search an account, none else');
+    t.equal(double.searches, 6, 'one search an account, and each time for one that is not there');
     t.equal(double.binds, 1, 'on one connection');
     t.equal(double.connections, 1);
 });
@@ -374,7 +376,7 @@ void t.test("Debian's slapd", { skip: noSlapd }, async (t) => {
         await slapd.remove();
     });
     await accounts.ping();
-    for (const uuid of Object.values(USERS)) t.equal(await accounts.exists(uuid), true);
+    for (const [login, uuid] of Object.entries(USERS)) t.equal(await accounts.login(uuid), login);
     t.equal(await accounts.exists(UNKNOWN), false);
     t.equal(await accounts.exists('*'), false);
     await t.rejects(stranger.ping(), { name: 'InvalidCredentialsError' });

@@ -12,30 +12,30 @@ export interface FoundAccountsLimits {
 export class FoundAccounts {
     readonly #foundMs: number;
     readonly #clock: Clock;
-    /** When each account was found. */
-    readonly #foundAt: RecentlyUsed<number>;
+    readonly #found: RecentlyUsed<{ readonly login: string; readonly at: number }>;
 
     constructor(limits: FoundAccountsLimits, clock: Clock) {
         this.#foundMs = limits.foundMs;
-        this.#foundAt = new RecentlyUsed(limits.maxFound);
+        this.#found = new RecentlyUsed(limits.maxFound);
         this.#clock = clock;
     }
 
-    has(uuid: string): boolean {
-        const at = this.#foundAt.get(uuid);
-        if (at === undefined) {
-            return false;
+    /** The login of an account; `undefined`: it is not remembered. */
+    login(uuid: string): string | undefined {
+        const found = this.#found.get(uuid);
+        if (found === undefined) {
+            return undefined;
         }
         // A clock that was set back must not make an account last.
-        if (Math.abs(this.#clock.now() - at) >= this.#foundMs) {
-            this.#foundAt.delete(uuid);
-            return false;
+        if (Math.abs(this.#clock.now() - found.at) >= this.#foundMs) {
+            this.#found.delete(uuid);
+            return undefined;
         }
-        this.#foundAt.set(uuid, at);
-        return true;
+        this.#found.set(uuid, found);
+        return found.login;
     }
 
-    add(uuid: string): void {
-        this.#foundAt.set(uuid, this.#clock.now());
+    add(uuid: string, login: string): void {
+        this.#found.set(uuid, { login, at: this.#clock.now() });
     }
 }

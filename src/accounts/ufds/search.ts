@@ -12,19 +12,21 @@ const NO_ATTRIBUTES = '1.1';
 /** An account has one entry; the second place shows a directory that is not right, without an error. */
 const SIZE_LIMIT = 2;
 
-function hasUuid(entry: SearchEntry, uuid: string): boolean {
-    return entry.pojo.attributes.some(
-        ({ type, values }) => type.toLowerCase() === 'uuid' && values.includes(uuid),
-    );
+/** All values of an attribute; names have no case. */
+function valuesOf(entry: SearchEntry, name: string): readonly string[] {
+    return entry.pojo.attributes
+        .filter(({ type }) => type.toLowerCase() === name)
+        .flatMap(({ values }) => values);
 }
 
 /**
  * Searches for an account (jobs-and-imports 10). The value goes as it is: filters have no syntax on
  * the wire that it could break.
  *
+ * @returns its login, empty if it has none; `undefined`: there is no such account
  * @throws what the search throws
  */
-export async function hasAccount(session: LdapSession, uuid: string): Promise<boolean> {
+export async function findLogin(session: LdapSession, uuid: string): Promise<string | undefined> {
     const entries = await session.search(USERS_BASE, {
         scope: 'one',
         filter: new AndFilter({
@@ -36,7 +38,8 @@ export async function hasAccount(session: LdapSession, uuid: string): Promise<bo
         sizeLimit: SIZE_LIMIT,
         attributes: ['uuid', 'login'],
     });
-    return entries.some((entry) => hasUuid(entry, uuid));
+    const account = entries.find((entry) => valuesOf(entry, 'uuid').includes(uuid));
+    return account && (valuesOf(account, 'login')[0] ?? '');
 }
 
 /** Checks that users can be searched for. @throws what the search throws */

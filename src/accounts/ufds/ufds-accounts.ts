@@ -7,7 +7,7 @@ import { FoundAccounts } from './found-accounts.js';
 import type { LdapAccess } from './ldap-session.js';
 import { UFDS_LIMITS, type UfdsLimits } from './limits.js';
 import { OutageLog } from './outage-log.js';
-import { hasAccount } from './search.js';
+import { findLogin } from './search.js';
 
 /** `Retry-After` while it cannot be asked, seconds. */
 const RETRY_AFTER = 5;
@@ -28,7 +28,7 @@ export class UfdsAccounts implements AccountDirectory {
     readonly #found: FoundAccounts;
     readonly #maxLookups: number;
     /** Accounts that are being asked for; whoever needs the same one shares the answer. */
-    readonly #asked = new Map<string, Promise<boolean>>();
+    readonly #asked = new Map<string, Promise<string | undefined>>();
 
     constructor(options: UfdsAccountsOptions) {
         const { access, clock } = options;
@@ -40,11 +40,12 @@ export class UfdsAccounts implements AccountDirectory {
     }
 
     async exists(uuid: string): Promise<boolean> {
-        if (this.#found.has(uuid)) {
-            return true;
-        }
+        return (await this.login(uuid)) !== undefined;
+    }
+
+    async login(uuid: string): Promise<string | undefined> {
         try {
-            return await (this.#asked.get(uuid) ?? this.#ask(uuid));
+            return this.#found.login(uuid) ?? (await (this.#asked.get(uuid) ?? this.#ask(uuid)));
         } catch (error) {
             throw serviceUnavailable('user database is unavailable', RETRY_AFTER, error);
         }
@@ -58,7 +59,7 @@ export class UfdsAccounts implements AccountDirectory {
         return this.#connection.close();
     }
 
-    #ask(uuid: string): Promise<boolean> {
+    #ask(uuid: string): Promise<string | undefined> {
         if (this.#asked.size >= this.#maxLookups) {
             throw new Error(`${this.#maxLookups} accounts are being asked for already`);
         }
@@ -67,11 +68,11 @@ export class UfdsAccounts implements AccountDirectory {
         return asked;
     }
 
-    async #lookUp(uuid: string): Promise<boolean> {
-        const isKnown = await this.#connection.ask((session) => hasAccount(session, uuid));
-        if (isKnown) {
-            this.#found.add(uuid);
+    async #lookUp(uuid: string): Promise<string | undefined> {
+        const login = await this.#connection.ask((session) => findLogin(session, uuid));
+        if (login !== undefined) {
+            this.#found.add(uuid, login);
         }
-        return isKnown;
+        return login;
     }
 }
