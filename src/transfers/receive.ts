@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
 import { ApiError, internalError, writeFailure } from '../base/errors.js';
 import { shortReason } from '../base/short-reason.js';
-import type { StorageWriter } from '../storage/storage.js';
-import { digestPool } from './digest-pool.js';
-import { digestsOf, type Digests } from './digests.js';
-import { type EndedFile, SlotPipeline } from './slot-pipeline.js';
+import type { ClosedFile, StorageWriter } from '../storage/storage.js';
+import { digestPool } from '../base/digests/digest-pool.js';
+import { digestsOf, type Digests } from '../base/digests/digests.js';
+import { type EndedSlots, SlotPipeline } from '../base/digests/slot-pipeline.js';
 import { SourceReader } from './source-reader.js';
 
 /** What is known of a file once all of it has been received. */
@@ -28,6 +28,9 @@ export interface ReceiveOptions {
     /** Longest time without a byte, milliseconds. */
     readonly idleTimeoutMs: number;
 }
+
+/** A file that is on stable storage under its temporary name. */
+type ReceivedSlots = EndedSlots<Digests, ClosedFile>;
 
 /** Files up to this many bytes are hashed at once, without a thread; it takes a millisecond. */
 const INLINE_SIZE = 262_144;
@@ -65,7 +68,7 @@ async function receiveLarge(
     source: BoundedSource,
     writer: StorageWriter,
     stop: AbortController,
-): Promise<EndedFile> {
+): Promise<ReceivedSlots> {
     const run = digestPool.start();
     const pipeline = new SlotPipeline(run, writer, (error) => {
         stop.abort(error);
@@ -93,7 +96,7 @@ async function receive(
     source: BoundedSource,
     writer: StorageWriter,
     stop: AbortController,
-): Promise<EndedFile> {
+): Promise<ReceivedSlots> {
     const head: Buffer[] = [];
     for (let chunk = await source.next(); chunk !== undefined; chunk = await source.next()) {
         head.push(chunk);
@@ -108,7 +111,7 @@ async function receive(
 }
 
 /** Refuses bytes that reached the storage changed (backends 8). */
-function requireStored({ digests, closed }: EndedFile, what: string): Digests {
+function requireStored({ digests, closed }: ReceivedSlots, what: string): Digests {
     if (closed.md5 !== undefined && closed.md5 !== digests.md5) {
         throw internalError(`${what}: stored Content-MD5 is "${closed.md5}", expected "${digests.md5}"`);
     }

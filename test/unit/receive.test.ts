@@ -12,7 +12,7 @@ import { ApiError } from '#lib/base/errors.js';
 import { LocalStorage } from '#lib/storage/local/local-storage.js';
 import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
 import type { Storage } from '#lib/storage/storage.js';
-import { DigestPool } from '#lib/transfers/digest-pool.js';
+import { DigestPool } from '#lib/base/digests/digest-pool.js';
 import { type ReceivedFile, receiveFile, type ReceiveOptions } from '#lib/transfers/receive.js';
 import { recordingLog } from '../helpers/recording-log.js';
 

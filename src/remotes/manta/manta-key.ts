@@ -13,7 +13,10 @@ export async function readMantaKey({ key, keyId }: Pick<MantaConfig, 'key' | 'ke
     const text = await readFile(key, 'utf8').catch((cause: unknown) => {
         throw new Error(`config.manta.key cannot be read: ${key}`, { cause });
     });
-    const parsed = orThrow(() => sshpk.parsePrivateKey(text, 'auto'), `config.manta.key is no private key: ${key}`);
+    const parsed = orThrow(
+        () => sshpk.parsePrivateKey(text, 'auto'),
+        `config.manta.key is no private key: ${key}`,
+    );
     const fingerprint = orThrow(
         () => sshpk.parseFingerprint(keyId),
         `config.manta.keyId is no fingerprint: ${keyId}`,

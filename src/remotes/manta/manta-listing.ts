@@ -2,9 +2,13 @@ import { buffer } from 'node:stream/consumers';
 import type { ListedObject } from '../object-store.js';
 import type { MantaConnection } from './manta-connection.js';
 import { isMissing } from './manta-failure.js';
+import { mantaGet } from './manta-get.js';
 
 /** Entries asked for at a time; Manta gives at most 1024. */
 const PAGE = 1000;
+
+/** Media type of a listing. */
+const LISTING = 'application/x-json-stream';
 
 /** A line of Manta's listing, as far as it is used. */
 interface Line {
@@ -37,36 +41,20 @@ function parseLines(text: string): readonly Line[] {
 }
 
 async function readPage(connection: MantaConnection, path: string, marker: string): Promise<readonly Line[]> {
+    const query = { limit: String(PAGE), ...(marker === '' ? {} : { marker }) };
     const text = await connection.repeatable<string>((client, headers, done) => {
-        client.get(
-            path,
-            {
-                no_resume: true,
-                accept: 'application/x-json-stream',
-                headers,
-                query: { limit: PAGE, ...(marker === '' ? {} : { marker }) },
-            },
-            (error, stream, response) => {
-                if (stream === null || response === undefined) {
-                    done(error, undefined as never);
-                    return;
-                }
-                if (!(response.headers['content-type'] ?? '').startsWith('application/x-json-stream')) {
-                    stream.destroy();
-                    done(new Error('not a directory'), undefined as never);
-                    return;
-                }
-                response.once('close', () => {
-                    if (!response.complete) {
-                        stream.destroy(new Error('connection closed before the end of the listing'));
-                    }
-                });
-                buffer(stream).then(
+        mantaGet(client, path, query, { ...headers, accept: LISTING }, (error, response) => {
+            if (error !== null && error !== undefined) {
+                done(error, '');
+            } else if ((response.headers['content-type'] ?? '').startsWith(LISTING)) {
+                buffer(response).then(
                     (bytes) => done(null, bytes.toString()),
-                    (failure: unknown) => done(failure, undefined as never),
+                    (failure: unknown) => done(failure, ''),
                 );
-            },
-        );
+            } else {
+                done(new Error(`not a directory: ${path}`), '');
+            }
+        });
     });
     return parseLines(text);
 }

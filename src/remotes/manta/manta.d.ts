@@ -1,18 +1,11 @@
 /** The part of the Manta client that is used here; the package brings no types. */
 declare module 'manta' {
-    import type { Agent, IncomingMessage } from 'node:http';
+    import type { Agent, ClientRequest, IncomingMessage } from 'node:http';
     import type { Readable } from 'node:stream';
     import type Logger from 'bunyan';
 
     export interface CallOptions {
         readonly headers?: Readonly<Record<string, string>>;
-        readonly query?: Readonly<Record<string, string | number>>;
-        readonly accept?: string;
-    }
-
-    export interface GetOptions extends CallOptions {
-        /** An object that breaks off is not asked for again from there. */
-        readonly no_resume: true;
     }
 
     export interface PutOptions extends CallOptions {
@@ -30,11 +23,24 @@ declare module 'manta' {
     }
 
     export interface MantaClient {
-        get(
-            path: string,
-            options: GetOptions,
-            done: (error: unknown, stream: Readable | null, response?: IncomingMessage) => void,
+        /** A path as it is sent. */
+        path(path: string): string;
+        /** Adds what authenticates a request to its headers. */
+        signRequest(
+            options: { readonly headers: Record<string, string> },
+            done: (error: unknown) => void,
         ): void;
+        /** The HTTP client below. */
+        readonly client: {
+            get(
+                options: {
+                    readonly path: string;
+                    readonly headers: Readonly<Record<string, string>>;
+                    readonly retry: false;
+                },
+                done: (error: unknown, request: ClientRequest) => void,
+            ): void;
+        };
         info(path: string, options: CallOptions, done: (error: unknown, info: Info) => void): void;
         ln(from: string, to: string, options: CallOptions, done: (error: unknown) => void): void;
         mkdir(path: string, options: CallOptions, done: (error: unknown) => void): void;

@@ -10,11 +10,11 @@ const SHARES: readonly (readonly DigestName[])[] = [['md5'], ['sha1', 'sha256']]
 const MAX_THREADS = Math.min(4, Math.max(SHARES.length, availableParallelism()));
 
 /** A ring and the digests that are computed over it. */
-export interface DigestRun {
+export interface DigestRun<Hashed> {
     readonly ring: SharedRing;
     /** Hashes the next bytes of the file; resolves when they may be overwritten. */
     update(offset: number, length: number): Promise<void>;
-    end(): Promise<Digests>;
+    end(): Promise<Hashed>;
     cancel(): void;
     /** Gives the ring back; nothing may be writing or hashing its bytes. */
     release(): void;
@@ -26,17 +26,31 @@ export class DigestPool {
     readonly #threads = new Set<DigestThread>();
 
     /** Starts the digests of a file. */
-    start(): DigestRun {
+    start(): DigestRun<Digests> {
+        return this.#start(SHARES);
+    }
+
+    /** Starts the MD5 of a file alone. */
+    startMd5(): DigestRun<Pick<Digests, 'md5'>> {
+        return this.#start([['md5']]);
+    }
+
+    /** Ends all threads; digests under way fail. */
+    async stop(): Promise<void> {
+        await Promise.all(Array.from(this.#threads, (thread) => thread.stop()));
+    }
+
+    #start<Hashed extends Partial<Digests>>(shares: readonly (readonly DigestName[])[]): DigestRun<Hashed> {
         const ring = this.#rings.take();
-        const tasks: readonly DigestTask[] = SHARES.map((names) => this.#leastLoaded().start(ring, names));
+        const tasks: readonly DigestTask[] = shares.map((names) => this.#leastLoaded().start(ring, names));
         return {
             ring,
             update: async (offset, length) => {
                 await Promise.all(tasks.map((task) => task.update(offset, length)));
             },
             end: async () => {
-                const shares = await Promise.all(tasks.map((task) => task.end()));
-                return Object.assign({}, ...shares) as Digests;
+                const parts = await Promise.all(tasks.map((task) => task.end()));
+                return Object.assign({}, ...parts) as Hashed;
             },
             cancel: () => {
                 for (const task of tasks) {
@@ -47,11 +61,6 @@ export class DigestPool {
                 this.#rings.give(ring);
             },
         };
-    }
-
-    /** Ends all threads; digests under way fail. */
-    async stop(): Promise<void> {
-        await Promise.all(Array.from(this.#threads, (thread) => thread.stop()));
     }
 
     /** An idle thread, else a new one, else the one with the fewest tasks. */

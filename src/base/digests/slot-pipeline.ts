@@ -1,22 +1,28 @@
-import type { ClosedFile, StorageWriter } from '../storage/storage.js';
 import type { DigestRun } from './digest-pool.js';
-import type { Digests } from './digests.js';
 
-/** A file whose bytes are all on stable storage. */
-export interface EndedFile {
+/** Where the bytes go while they are hashed. */
+export interface SlotSink<Closed> {
+    /** Takes a chunk; resolves when it may be reused and the next one may come. */
+    write(chunk: Buffer): Promise<void>;
+    /** No chunk follows. */
+    close(): Promise<Closed>;
+}
+
+/** Bytes that have all been hashed and written. */
+export interface EndedSlots<Hashed, Closed> {
     /** Of the bytes as they came. */
-    readonly digests: Digests;
-    /** What the storage says of them. */
-    readonly closed: ClosedFile;
+    readonly digests: Hashed;
+    /** What the sink says of them. */
+    readonly closed: Closed;
 }
 
 /**
  * Collects chunks in the slots of a ring and hands each full slot to the digest threads and to the
- * writer at the same time. A slot is used again when both are done with it: that is the back-pressure.
+ * sink at the same time. A slot is used again when both are done with it: that is the back-pressure.
  */
-export class SlotPipeline {
-    readonly #run: DigestRun;
-    readonly #writer: StorageWriter;
+export class SlotPipeline<Hashed, Closed> {
+    readonly #run: DigestRun<Hashed>;
+    readonly #sink: SlotSink<Closed>;
     readonly #onFailure: (error: unknown) => void;
     readonly #slotSize: number;
     /** For each slot, the work on what it held last. */
@@ -26,9 +32,9 @@ export class SlotPipeline {
     #filled = 0;
 
     /** @param onFailure told at once when hashing or writing fails, as nobody may be waiting for it */
-    constructor(run: DigestRun, writer: StorageWriter, onFailure: (error: unknown) => void) {
+    constructor(run: DigestRun<Hashed>, sink: SlotSink<Closed>, onFailure: (error: unknown) => void) {
         this.#run = run;
-        this.#writer = writer;
+        this.#sink = sink;
         this.#onFailure = onFailure;
         this.#slotSize = run.ring.slots[0]?.length ?? 0;
         this.#busy = run.ring.slots.map(() => Promise.resolve());
@@ -50,13 +56,13 @@ export class SlotPipeline {
         }
     }
 
-    /** Hands on what is left and puts the file on stable storage. */
-    async end(): Promise<EndedFile> {
+    /** Hands on what is left and closes the sink. */
+    async end(): Promise<EndedSlots<Hashed, Closed>> {
         if (this.#filled > 0) {
             this.#dispatch();
         }
         await this.#written;
-        const [digests, closed] = await Promise.all([this.#run.end(), this.#writer.close()]);
+        const [digests, closed] = await Promise.all([this.#run.end(), this.#sink.close()]);
         return { digests, closed };
     }
 
@@ -69,7 +75,7 @@ export class SlotPipeline {
         const { slots } = this.#run.ring;
         const slot = this.#slot;
         const bytes = slots[slot]?.subarray(0, this.#filled) ?? Buffer.alloc(0);
-        this.#written = this.#written.then(() => this.#writer.write(bytes));
+        this.#written = this.#written.then(() => this.#sink.write(bytes));
         const work = Promise.all([this.#written, this.#run.update(slot * this.#slotSize, bytes.length)]);
         work.catch(this.#onFailure);
         this.#busy[slot] = work;
