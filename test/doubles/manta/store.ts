@@ -66,14 +66,9 @@ export class MantaStore {
         return readdirSync(this.#blobs);
     }
 
-    /** File with the bytes of an object. */
-    blobFile(object: ObjectEntry): string {
-        return join(this.#blobs, object.blob);
-    }
-
     /** Opens the bytes of an object: they can be read to the end whatever becomes of its paths. */
     openBlob(object: ObjectEntry): Promise<FileHandle> {
-        return open(this.blobFile(object));
+        return open(join(this.#blobs, object.blob));
     }
 
     /** Starts an upload. */

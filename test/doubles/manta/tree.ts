@@ -36,10 +36,6 @@ class Names {
     readonly #names = new Set<string>();
     #sorted: readonly string[] | undefined;
 
-    get size(): number {
-        return this.#names.size;
-    }
-
     add(name: string): void {
         if (this.#names.has(name)) return;
         this.#names.add(name);
@@ -82,10 +78,6 @@ export class Tree {
     /** Names in a directory, sorted by their bytes. */
     names(directory: string): readonly string[] {
         return this.#names.get(directory)?.sorted() ?? [];
-    }
-
-    count(directory: string): number {
-        return this.#names.get(directory)?.size ?? 0;
     }
 
     /** How many paths name a blob. */
