@@ -69,6 +69,7 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         storages,
         currentFiles: (uuid) => currentFiles(database, uuid),
         imageQueue,
+        writers: served.writers,
         uploads,
     });
     if (objects !== undefined && config.current.storageTypes.includes('manta')) {

@@ -1,22 +1,13 @@
-import type { Readable } from 'node:stream';
-import { MAX_IMAGE_SIZE, type StorageType } from '../base/constants.js';
-import { ApiError, internalError, operatorOnly, resourceNotFound, validationFailed } from '../base/errors.js';
+import type { StorageType } from '../base/constants.js';
+import { ApiError, operatorOnly, resourceNotFound, validationFailed } from '../base/errors.js';
 import type { StoredImage } from '../database/database.js';
-import type { ImageFile, RawImage } from '../manifest/types.js';
-import type { Storage, StorageWriter } from '../storage/storage.js';
-import { receiveFile } from '../transfers/receive.js';
-import { storeChange } from './change-image.js';
+import type { RawImage } from '../manifest/types.js';
+import type { Storage } from '../storage/storage.js';
 import type { ImageServices, RequestContext } from './context.js';
-import { failsAs, savesAs } from './failures.js';
-import { fileName, requireStorage, storageNameOf } from './image-files.js';
-import { withCleanup } from './image-task.js';
+import { copyToStorage, MOVE_FAILURE, type StorageCopy } from './copy-to-storage.js';
+import { type NamedEntry, namedEntries, requireStorage, storageNameOf } from './image-files.js';
 import { loadImage } from './load.js';
-
-const MOVE_FAILURE = 'error moving image file';
-const SAVE_FAILURE = 'could not save updated manifest';
-/** A storage that gives no bytes for this long is given up, milliseconds (README, timeouts while copying). */
-const STALL_TIMEOUT_MS = 60_000;
-const FILE = fileName(0);
+import { namesIn, switchStorage } from './switch-storage.js';
 
 /** The storage a caller names (http-api 3.18 #2, #3). @throws 422 `ValidationFailed` */
 function requireTarget(services: ImageServices, stor: string | undefined): Storage {
@@ -32,123 +23,71 @@ function requireTarget(services: ImageServices, stor: string | undefined): Stora
     return storage;
 }
 
-/** The one file of an image that can move (http-api 3.18 #4-#6). @throws 400 `NotImplemented`, 404 */
-function requireMovableFile(raw: RawImage): ImageFile {
-    const [file, ...others] = raw.files ?? [];
-    if (raw.icon !== undefined) {
+/** What is to move, wherever it is (http-api 3.18 #4-#6). @throws 400 `NotImplemented`, 404 */
+function requireMovable(raw: RawImage, all: boolean): readonly NamedEntry[] {
+    if (!all && raw.icon !== undefined) {
         throw new ApiError('NotImplemented', 'cannot change stor for images with an icon');
     }
-    if (others.length > 0) {
+    const movable = namedEntries(raw);
+    if (!all && movable.length > 1) {
         throw new ApiError('NotImplemented', 'cannot change stor for images with multiple files');
     }
-    if (file === undefined) {
+    if (movable.length === 0) {
         throw resourceNotFound(`image "${raw.uuid}" has no file`);
     }
-    return file;
+    return movable;
 }
 
-/** @throws 500 when a copy is not what the record says */
-function requireSame(file: ImageFile, copy: { size: number; sha1: string; md5: string }): void {
-    const checks = [
-        ['size', copy.size, file.size],
-        ['Content-MD5', copy.md5, file.contentMD5 ?? copy.md5],
-        ['sha1', copy.sha1, file.sha1],
-    ] as const;
-    const wrong = checks.find(([, found, expected]) => found !== expected);
-    if (wrong !== undefined) {
-        const [what, found, expected] = wrong;
-        throw internalError(`${MOVE_FAILURE}: copied ${what} is ${found}, expected ${expected}`);
-    }
-}
-
-/** Receives the bytes from the other storage; a source that breaks off is our failure, not the caller's. */
-async function fillWriter(
-    context: RequestContext,
-    file: ImageFile,
-    source: Readable,
-    writer: StorageWriter,
-): Promise<StorageWriter> {
-    try {
-        const copy = await receiveFile({
-            source,
-            writer,
-            maxSize: MAX_IMAGE_SIZE,
-            tooBig: () => internalError(`${MOVE_FAILURE}: file is too big`),
-            what: MOVE_FAILURE,
-            signal: context.signal,
-            idleTimeoutMs: STALL_TIMEOUT_MS,
-        });
-        requireSame(file, copy);
-        return writer;
-    } catch (error) {
-        await writer.abort();
-        throw error instanceof ApiError && error.code === 'Upload'
-            ? internalError(error.message, error)
-            : error;
-    }
-}
-
-/** Copies and verifies the bytes; the copy stays under a temporary name. @throws 500, 503 */
-async function copyFile(
-    context: RequestContext,
-    uuid: string,
-    file: ImageFile,
-    source: Storage,
-    target: Storage,
-): Promise<StorageWriter> {
-    const opened = await source.open(uuid, FILE, { signal: context.signal }).catch(failsAs(MOVE_FAILURE));
-    if (opened === undefined) {
-        throw internalError(`${MOVE_FAILURE}: file is missing from storage`);
-    }
-    try {
-        const writer = await target
-            .createWriter(uuid, FILE, { size: opened.size })
-            .catch(failsAs(MOVE_FAILURE));
-        return await fillWriter(context, file, opened.stream, writer);
-    } finally {
-        opened.stream.destroy();
-    }
-}
-
-/** Whether a record still names the very bytes that were copied. */
-function requireUnchanged(raw: RawImage, file: ImageFile): ImageFile {
-    const current = requireMovableFile(raw);
-    const same =
-        current.sha1 === file.sha1 &&
-        current.mtime === file.mtime &&
-        storageNameOf(current) === storageNameOf(file);
-    if (!same) {
-        throw internalError(`${MOVE_FAILURE}: the file was replaced meanwhile`);
-    }
-    return current;
-}
-
-/** Makes the copy the image's file: final name, record, and only then the old bytes go (backends W11). */
-async function switchStorage(
+/** Copies one file after another, then makes all copies the image's files as one step. */
+async function moveFiles(
     services: ImageServices,
     context: RequestContext,
-    file: ImageFile,
+    uuid: string,
+    files: readonly NamedEntry[],
     target: Storage,
-    job: { readonly uuid: string; readonly writer: StorageWriter },
 ): Promise<StoredImage> {
-    const { uuid, writer } = job;
-    return withCleanup(services, [uuid], async (cleanup) => {
-        requireUnchanged((await loadImage(services, context, uuid)).raw, file);
-        const both = [storageNameOf(file), target.type].map((stor) => ({ stor, name: FILE }));
-        cleanup.add(await services.journal.note(uuid, both).catch(savesAs(SAVE_FAILURE)));
-        await writer.commit().catch(failsAs(MOVE_FAILURE));
-        const change = (raw: RawImage) => ({
-            ...raw,
-            files: [{ ...requireUnchanged(raw, file), stor: target.type }],
-        });
-        return storeChange(services, uuid, change, { archive: false }).catch(savesAs(SAVE_FAILURE));
+    const copies: StorageCopy[] = [];
+    try {
+        for (const file of files) {
+            const source = requireStorage(services, storageNameOf(file.entry));
+            copies.push(await copyToStorage(context, uuid, file, source, target));
+        }
+        return await switchStorage(services, context, uuid, target, copies);
+    } finally {
+        // Nothing is done to those that are in place.
+        for (const { writer } of copies) {
+            await writer.abort();
+        }
+    }
+}
+
+/** What a move comes to that failed because of what others did meanwhile. @throws 404, or `failure` */
+async function afterFailure(
+    services: ImageServices,
+    context: RequestContext,
+    uuid: string,
+    isDone: (raw: RawImage) => boolean,
+    failure: unknown,
+): Promise<StoredImage> {
+    if (context.signal.aborted) {
+        throw new ApiError('Upload', `${MOVE_FAILURE}: aborted`, { cause: failure });
+    }
+    const image = await loadImage(services, context, uuid).catch((error: unknown) => {
+        throw error instanceof ApiError && error.status === 404 ? error : failure;
     });
+    if (isDone(image.raw)) {
+        return image;
+    }
+    throw failure;
 }
 
 /**
  * AdminChangeImageStor: moves the file of an image to another storage, in any state (http-api 3.18).
+ * However long it takes: the request's signal ends it until the copies are made.
  *
  * @param stor name of the storage; `undefined`: not given
+ * @param options.all whether every file and the icon are to move, those that are not there yet; read when
+ * `stor` has been checked
  * @throws 400 `NotImplemented`, 403 `OperatorOnly`, 404, 422, 500, 503
  */
 export async function changeImageStorage(
@@ -156,22 +95,23 @@ export async function changeImageStorage(
     context: RequestContext,
     uuid: string,
     stor: string | undefined,
+    options: { readonly all?: () => boolean } = {},
 ): Promise<StoredImage> {
     const image = await loadImage(services, context, uuid);
     if (context.account !== undefined) {
         throw operatorOnly();
     }
     const target = requireTarget(services, stor);
-    const file = requireMovableFile(image.raw);
-    if (storageNameOf(file) === target.type) {
+    const movable = requireMovable(image.raw, options.all?.() ?? false);
+    const files = movable.filter(({ entry }) => storageNameOf(entry) !== target.type);
+    if (files.length === 0) {
         return image;
     }
-    const source = requireStorage(services, storageNameOf(file));
-    const writer = await copyFile(context, uuid, file, source, target);
     try {
-        return await switchStorage(services, context, file, target, { uuid, writer });
+        return await moveFiles(services, context, uuid, files, target);
     } catch (error) {
-        await writer.abort();
-        throw error;
+        // Another call for the same may have been faster: then it is done.
+        const isDone = (raw: RawImage): boolean => files.every((file) => namesIn(raw, file, target.type));
+        return afterFailure(services, context, uuid, isDone, error);
     }
 }

@@ -1,5 +1,6 @@
 import type { StoredImage } from '../database/database.js';
-import { storeChange, withoutKeys } from './change-image.js';
+import type { RawImage } from '../manifest/types.js';
+import { type Draft, storeChange, withoutKeys } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { failsAs, savesAs } from './failures.js';
 import { requireStorage, storageNameOf } from './image-files.js';
@@ -25,7 +26,12 @@ export async function deleteImageIcon(
         const image = await loadOwnImage(services, context, uuid);
         const stor = storageNameOf(findImageIcon(image));
         await requireStorage(services, stor).stat(uuid, 'icon').catch(failsAs('error deleting image icon'));
-        cleanup.add(await services.journal.note(uuid, [{ stor, name: 'icon' }]).catch(savesAs(SAVE_FAILURE)));
-        return storeChange(services, uuid, (raw) => withoutKeys(raw, 'icon')).catch(savesAs(SAVE_FAILURE));
+        const change = async (raw: RawImage): Promise<Draft> => {
+            // Another process may have moved it, so the very record that changes says where it is.
+            const place = { stor: storageNameOf(raw.icon ?? {}), name: 'icon' };
+            cleanup.add(await services.journal.note(uuid, [place]));
+            return withoutKeys(raw, 'icon');
+        };
+        return storeChange(services, uuid, change, { seen: image }).catch(savesAs(SAVE_FAILURE));
     });
 }

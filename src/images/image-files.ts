@@ -1,9 +1,15 @@
 import type { StorageType } from '../base/constants.js';
 import { storageUnsupported } from '../base/errors.js';
-import type { RawImage } from '../manifest/types.js';
+import type { ImageFile, ImageIcon, RawImage } from '../manifest/types.js';
 import type { PendingDelete } from '../storage/delete-journal.js';
 import type { Storage, StoredFileName } from '../storage/storage.js';
 import type { ImageServices } from './context.js';
+
+/** A file or the icon of an image, and what its record says of it. */
+export interface NamedEntry {
+    readonly name: StoredFileName;
+    readonly entry: ImageFile | ImageIcon;
+}
 
 /** Name of the storage of a file or icon entry; very old entries have none and are local (manifest 1). */
 export function storageNameOf(entry: { readonly stor?: string }): string {
@@ -15,14 +21,24 @@ export function fileName(index: number): StoredFileName {
     return `file${index}`;
 }
 
+/** What a record says of its files and its icon, in this order. */
+export function namedEntries(raw: RawImage): readonly NamedEntry[] {
+    return [
+        ...(raw.files ?? []).map((entry, index) => ({ name: fileName(index), entry })),
+        ...(raw.icon === undefined ? [] : [{ name: 'icon' as const, entry: raw.icon }]),
+    ];
+}
+
+/** What a record says of one file, or of the icon. */
+export function entryOf(raw: RawImage, name: StoredFileName): ImageFile | ImageIcon | undefined {
+    return namedEntries(raw).find((one) => one.name === name)?.entry;
+}
+
 /** The files and the icon a record names. */
 export function recordedFiles(
     raw: RawImage,
 ): readonly { readonly stor: string; readonly name: StoredFileName }[] {
-    return [
-        ...(raw.files ?? []).map((file, index) => ({ stor: storageNameOf(file), name: fileName(index) })),
-        ...(raw.icon === undefined ? [] : [{ stor: storageNameOf(raw.icon), name: 'icon' as const }]),
-    ];
+    return namedEntries(raw).map(({ name, entry }) => ({ stor: storageNameOf(entry), name }));
 }
 
 /**

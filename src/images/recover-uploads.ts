@@ -6,11 +6,8 @@ import type { Storage, StoredFileName } from '../storage/storage.js';
 import type { PendingUpload, UploadClaim, UploadIntent } from '../storage/upload-journal.js';
 import { type Draft, storeChange } from './change-image.js';
 import type { ImageServices } from './context.js';
-import { type BytesEntry, holdsBytes } from './stored-bytes.js';
-
-function entryOf(raw: RawImage, name: StoredFileName): unknown {
-    return name === 'icon' ? raw.icon : raw.files?.[Number(name.slice('file'.length))];
-}
+import { entryOf } from './image-files.js';
+import { agrees, type BytesEntry, holdsBytes } from './stored-bytes.js';
 
 function withEntry(raw: RawImage, name: StoredFileName, entry: BytesEntry): Draft {
     if (name === 'icon') {
@@ -22,15 +19,15 @@ function withEntry(raw: RawImage, name: StoredFileName, entry: BytesEntry): Draf
 }
 
 /**
- * The entry that describes the bytes in place. Sizes tell nearly always; only where they are the same
- * are the bytes read.
+ * The entry that describes the bytes in place. What the storage tells of them is nearly always enough;
+ * only where both entries agree with that are the bytes read.
  */
 async function entryInPlace(
     storage: Storage,
     { uuid, name, previous, next }: UploadIntent,
 ): Promise<BytesEntry | undefined> {
     const facts = await storage.stat(uuid, name);
-    const candidates = [next, previous].filter((entry) => entry !== undefined && entry.size === facts?.size);
+    const candidates = [next, previous].filter((entry) => entry !== undefined && agrees(facts, entry));
     if (candidates.length < 2) {
         return candidates[0];
     }

@@ -34,6 +34,8 @@ export interface FileDeleteJournalOptions {
      */
     readonly currentFiles: (uuid: string) => Promise<readonly PendingDelete[]>;
     readonly imageQueue: KeyedQueue;
+    /** `holder`: one process writes, so that what it does not know of was left by one that has ended. */
+    readonly writers: 'all' | 'holder';
     /** Keeps other processes from finishing an upload of a file while a pass decides about it. */
     readonly uploads?: Pick<UploadJournal, 'claim'>;
 }
@@ -140,8 +142,9 @@ export class FileDeleteJournal implements DeleteJournal {
                 if (facts === undefined) {
                     return true;
                 }
-                const young = this.#options.clock.now() - facts.mtimeMs < KEEP_UNCHANGED_MS;
-                return !this.#held.has(path) && (await this.#settleClaimed(path, record, !young));
+                const { writers, clock } = this.#options;
+                const isUnderWay = writers === 'all' && clock.now() - facts.mtimeMs < KEEP_UNCHANGED_MS;
+                return !this.#held.has(path) && (await this.#settleClaimed(path, record, !isUnderWay));
             });
         } catch (err) {
             this.#log.warn({ err, path }, 'pending delete is left for later');

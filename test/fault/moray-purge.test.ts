@@ -32,6 +32,7 @@ void t.test('each placeholder goes once, or is filled', async (t) => {
         const shared = { directories, log, clock: systemClock, storages, imageQueue };
         const journal = new FileDeleteJournal({
             ...shared,
+            writers: 'all',
             currentFiles: (uuid) => currentFiles(database, uuid),
         });
         return { ...shared, database, journal };

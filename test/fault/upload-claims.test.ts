@@ -200,6 +200,7 @@ function secondProcess(bench: Bench): Bench {
         storages,
         currentFiles: (uuid) => currentFiles(database, uuid),
         imageQueue,
+        writers: 'all',
     });
     return {
         ...bench,

@@ -163,6 +163,7 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
         storages,
         currentFiles: (uuid) => currentFiles(seen, uuid),
         imageQueue,
+        writers: 'all',
     });
     const { accounts } = options;
     const services: ImageServices = {

@@ -24,13 +24,14 @@ function setUp(t: Test) {
     const clock = { time: Date.now(), now: () => clock.time };
     const current = new Map<string, readonly PendingDelete[] | Error>();
     const { log, records } = recordingLog();
-    const create = (uploads?: Pick<UploadJournal, 'claim'>) =>
+    const create = (uploads?: Pick<UploadJournal, 'claim'>, writers: 'all' | 'holder' = 'all') =>
         new FileDeleteJournal({
             directories,
             log,
             clock,
             storages,
             imageQueue,
+            writers,
             ...(uploads === undefined ? {} : { uploads }),
             currentFiles: async (uuid) => {
                 const files = current.get(uuid) ?? [];
@@ -207,6 +208,17 @@ void t.test(
         t.same(entries(), []);
     },
 );
+
+void t.test('where one process writes, what another has noted and not done is over at once', async (t) => {
+    const { create, entries, storage, current, uuid } = setUp(t);
+    current.set(uuid, [FILE0]);
+    storage.plant(uuid, 'icon', Buffer.from('icon'));
+    await create().note(uuid, [FILE0, { stor: 'local', name: 'icon' }]);
+    t.equal(await create(undefined, 'holder').pass(), 0);
+    t.ok(await storage.stat(uuid, 'file0'));
+    t.equal(await storage.stat(uuid, 'icon'), undefined);
+    t.same(entries(), []);
+});
 
 void t.test('a pass leaves entries alone whose change is under way in this process', async (t) => {
     const { create, age, storage, uuid } = setUp(t);

@@ -160,15 +160,15 @@ void t.test('reading files', (t) => {
         const bench = await makeBench(t, { backend });
         const uuid = await plantImage(bench);
         const image = await addFile(bench, uuid, FIRST);
-        const open = (name: 'file0' | 'icon', entry: { size: number; stor?: string }) =>
+        const open = (name: 'file0' | 'icon', entry: { sha1: string; size: number; stor?: string }) =>
             refusal(openImageFile(bench.services, bench.context(), image, name, entry, undefined));
-        t.same(await open('file0', { size: 5, stor: 'local' }), {
+        t.same(await open('file0', { sha1: sha1(FIRST), size: 5, stor: 'local' }), {
             status: 500,
             code: 'InternalError',
             message: `image "${uuid}" file is corrupt in storage`,
         });
         t.same(
-            await open('icon', { size: 5 }),
+            await open('icon', { sha1: sha1(PNG), size: 5 }),
             refused(404, 'ResourceNotFound', `image "${uuid}" icon is missing from storage`),
         );
         t.same(
@@ -181,7 +181,10 @@ void t.test('reading files', (t) => {
             ],
             'both are logged as errors, with the name of the program and that of the file',
         );
-        t.equal((await open('file0', { size: FIRST.length, stor: 'manta' })).code, 'StorageUnsupported');
+        t.equal(
+            (await open('file0', { sha1: sha1(FIRST), size: FIRST.length, stor: 'manta' })).code,
+            'StorageUnsupported',
+        );
     });
     t.end();
 });
@@ -256,7 +259,7 @@ void t.test('AdminChangeImageStor', (t) => {
         };
         t.match(
             await attempt({ size: 3 }, FIRST),
-            /^error moving image file: copied size is \d+, expected 3$/,
+            /^error moving image file: stored size is \d+, expected 3$/,
         );
         t.match(await attempt({ contentMD5: 'x' }, FIRST), /^error moving image file: copied Content-MD5/);
         t.match(await attempt({ sha1: sha1(SECOND) }, FIRST), /^error moving image file: copied sha1/);

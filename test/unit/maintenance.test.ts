@@ -42,6 +42,7 @@ async function setUp(t: Test) {
         clock,
         storages,
         imageQueue,
+        writers: 'all',
         currentFiles: (uuid) => currentFiles(database, uuid),
     });
     return { directories, database, clock, log, records, storage, storages, imageQueue, journal };

@@ -49,7 +49,10 @@ const changeStorageAction: Action = {
     action: 'change-stor',
     name: 'AdminChangeImageStor',
     summary: 'Moves the file of an image to another storage.',
-    parameters: [{ name: 'stor', summary: 'The storage to move to.', required: true }],
+    parameters: [
+        { name: 'stor', summary: 'The storage to move to.', required: true },
+        { name: 'all', summary: '`true`: every file and the icon move, those that are not there yet.' },
+    ],
     chain: ['LOAD'],
     handle: async (call) =>
         adminDocumentReply(
@@ -60,6 +63,7 @@ const changeStorageAction: Action = {
                     call.context,
                     call.uuid,
                     call.exchange.query.get('stor'),
+                    { all: () => call.exchange.query.boolean('all') ?? false },
                 )
             ).raw,
         ),
