@@ -1,0 +1,26 @@
+import type { CommandOption } from '../options.js';
+
+/** Before and after the name of a subcommand. */
+export const GLOBAL_OPTIONS: readonly CommandOption[] = [
+    { name: 'help', short: 'h', help: ['Print this help and exit.'] },
+    { name: 'verbose', short: 'v', help: ['Tell on stderr what is going on.'] },
+];
+
+/** Only before it. */
+export const VERSION_OPTION: CommandOption = { name: 'version', help: ['Print the version and exit.'] };
+
+/** Options of all subcommands that report on many things (operations 2.2). */
+export const REPORT_OPTIONS: readonly CommandOption[] = [
+    {
+        name: 'json',
+        short: 'j',
+        help: ['Print JSON, one object a line; the last one is {"summary": {...}}.'],
+    },
+    { name: 'quiet', short: 'q', help: ['Show no progress.'] },
+];
+
+/** Options of all subcommands that change something (operations 2.2). */
+export const CHANGE_OPTIONS: readonly CommandOption[] = [
+    { name: 'dry-run', short: 'n', help: ['Show what would be done, and do nothing.'] },
+    { name: 'yes', short: 'y', help: ['Do not ask before starting.'] },
+];

@@ -1,0 +1,5 @@
+import type { Subcommand } from './command.js';
+import { migrateStor } from './migrate-stor.js';
+
+/** Everything `imgapiadm` can do. */
+export const SUBCOMMANDS: readonly Subcommand[] = [migrateStor];

@@ -1,0 +1,105 @@
+import { OutgoingError } from '../../base/http-errors.js';
+
+/** A file of an image on another server. */
+export interface RemoteFile {
+    readonly size: number;
+    /** Storage that has it. */
+    readonly stor: string;
+}
+
+/** What is known of an image on another server, admin fields included (http-api 1.13). */
+export interface RemoteImage {
+    readonly uuid: string;
+    readonly name: string;
+    readonly version: string;
+    readonly files: readonly RemoteFile[];
+    /** Where icons lie is not told. */
+    readonly hasIcon: boolean;
+    readonly channels: readonly string[];
+}
+
+/** What a server tells of itself (operations 1.7). */
+export interface RemoteState {
+    readonly version: string;
+    readonly storageTypes: readonly string[];
+    /** Names; none: the server has no channels. */
+    readonly channels: readonly string[];
+    /** Whether the process that answered may change images. */
+    readonly isWriter: boolean;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function malformed(what: string): OutgoingError {
+    return new OutgoingError('malformed', `image server: ${what}`);
+}
+
+function fieldsOf(value: unknown, what: string): Fields {
+    if (typeof value !== 'object' || value === null) {
+        throw malformed(`${what} is no object`);
+    }
+    return value as Fields;
+}
+
+function textOf(fields: Fields, key: string): string {
+    const value = fields[key];
+    return typeof value === 'string' ? value : '';
+}
+
+function listOf(value: unknown): readonly unknown[] {
+    return Array.isArray(value) ? value : [];
+}
+
+function isText(value: unknown): value is string {
+    return typeof value === 'string';
+}
+
+function fileOf(value: unknown): RemoteFile {
+    const { size, stor } = fieldsOf(value, 'a file');
+    if (typeof stor !== 'string') {
+        throw malformed('a file without its storage');
+    }
+    return { size: typeof size === 'number' ? size : 0, stor };
+}
+
+/** An image document that was asked for with admin fields. @throws OutgoingError `malformed` */
+export function imageOf(value: unknown): RemoteImage {
+    const fields = fieldsOf(value, 'an image');
+    const uuid = textOf(fields, 'uuid');
+    if (uuid === '') {
+        throw malformed('an image without a uuid');
+    }
+    return {
+        uuid,
+        name: textOf(fields, 'name'),
+        version: textOf(fields, 'version'),
+        files: listOf(fields['files']).map(fileOf),
+        hasIcon: fields['icon'] === true,
+        channels: listOf(fields['channels']).filter(isText),
+    };
+}
+
+/** A list of images. @throws OutgoingError `malformed` */
+export function imagesOf(value: unknown): readonly RemoteImage[] {
+    if (!Array.isArray(value)) {
+        throw malformed('the list of images is no list');
+    }
+    return value.map(imageOf);
+}
+
+/** An answer of `GET /state`. @throws OutgoingError `malformed` */
+export function stateOf(value: unknown): RemoteState {
+    const fields = fieldsOf(value, 'the state');
+    const storageTypes = fields['storageTypes'];
+    if (!Array.isArray(storageTypes)) {
+        throw malformed('its state does not name its storages');
+    }
+    return {
+        version: textOf(fields, 'version'),
+        storageTypes: storageTypes.filter(isText),
+        channels: listOf(fields['channels'])
+            .map((channel) => textOf(fieldsOf(channel, 'a channel'), 'name'))
+            .filter((name) => name !== ''),
+        isWriter: fields['role'] !== 'reader',
+    };
+}

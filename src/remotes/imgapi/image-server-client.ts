@@ -1,0 +1,100 @@
+import type { HttpClient, JsonRequest } from '../../base/http-client.js';
+import { imageOf, imagesOf, stateOf, type RemoteImage, type RemoteState } from './answers.js';
+import { isNotFound } from './list-pages.js';
+import type { RequestSigner } from './request-signer.js';
+
+/** Images of a page of a list. Manifests may be large, so few. */
+const PAGE_SIZE = 100;
+/** Largest page, bytes. */
+const MAX_PAGE_BYTES = 64 * 1024 * 1024;
+/** All channels, for requests that only read. */
+const EVERY_CHANNEL = '*';
+
+/** What an {@link ImageServerClient} is made from. */
+export interface ImageServerClientOptions {
+    readonly http: HttpClient;
+    readonly url: string;
+    /** Absent: requests are not signed. */
+    readonly signer?: RequestSigner;
+    /** Only images of this channel; absent: of all. */
+    readonly channel?: string;
+}
+
+/** Another image server, or one's own from outside, as an operator uses it. */
+export class ImageServerClient {
+    readonly #http: HttpClient;
+    readonly #url: string;
+    readonly #signer: RequestSigner | undefined;
+    readonly #channel: string | undefined;
+
+    constructor(options: ImageServerClientOptions) {
+        this.#http = options.http;
+        this.#url = options.url.replace(/\/+$/, '');
+        this.#signer = options.signer;
+        this.#channel = options.channel;
+    }
+
+    /** AdminGetState, without records. @throws OutgoingError */
+    async state(signal: AbortSignal): Promise<RemoteState> {
+        return stateOf(await this.#ask('/state', { query: { db: 'false' }, signal }));
+    }
+
+    /** GetImage; `undefined`: there is none. @throws OutgoingError */
+    async image(uuid: string, signal: AbortSignal): Promise<RemoteImage | undefined> {
+        try {
+            const query = { channel: this.#channel ?? EVERY_CHANNEL, inclAdminFields: 'true' };
+            return imageOf(await this.#ask(`/images/${uuid}`, { query, signal }));
+        } catch (error) {
+            if (isNotFound(error)) {
+                return undefined;
+            }
+            throw error;
+        }
+    }
+
+    /** A page of ListImages, in any state, oldest first, from the image `marker` on. @throws OutgoingError */
+    async page(marker: string | undefined, signal: AbortSignal): Promise<readonly RemoteImage[]> {
+        const query = {
+            state: 'all',
+            channel: this.#channel ?? EVERY_CHANNEL,
+            inclAdminFields: 'true',
+            limit: String(PAGE_SIZE),
+            ...(marker === undefined ? {} : { marker }),
+        };
+        return imagesOf(await this.#ask('/images', { query, signal, maxBytes: MAX_PAGE_BYTES }));
+    }
+
+    /**
+     * AdminChangeImageStor of everything an image has. The server answers when it is done, so there is
+     * no limit to the time it takes.
+     *
+     * @param channel one the image is in; `undefined` on a server without channels
+     * @returns the image as it is then
+     * @throws OutgoingError
+     */
+    async changeStorage(
+        uuid: string,
+        stor: string,
+        channel: string | undefined,
+        signal: AbortSignal,
+    ): Promise<RemoteImage> {
+        const query = {
+            action: 'change-stor',
+            stor,
+            all: 'true',
+            ...(channel === undefined ? {} : { channel }),
+        };
+        const timeouts = { headersMs: 0, totalMs: 0 };
+        return imageOf(await this.#ask(`/images/${uuid}`, { method: 'POST', query, signal, timeouts }));
+    }
+
+    async #ask(path: string, request: Omit<JsonRequest, 'url' | 'peer' | 'headers'>): Promise<unknown> {
+        const { body } = await this.#http.json({
+            ...request,
+            url: `${this.#url}${path}`,
+            peer: 'image-server',
+            headers: { 'accept-version': '~2', ...this.#signer?.headers() },
+        });
+        return body;
+    }
+}
