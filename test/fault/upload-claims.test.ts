@@ -6,18 +6,12 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
-import { systemClock } from '#lib/base/clock.js';
-import { baseDirectories } from '#lib/base/directories.js';
-import { KeyedQueue } from '#lib/base/keyed-queue.js';
 import { newUuid } from '#lib/base/uuid.js';
-import { currentFiles } from '#lib/images/current-files.js';
 import { recoverUploads } from '#lib/images/recover-uploads.js';
-import { FileUploadJournal } from '#lib/storage/file-upload-journal.js';
-import { FileDeleteJournal } from '#lib/storage/journal.js';
-import { type Bench, makeBench, onEveryBackend, refusal } from '../helpers/image-bench.js';
+import { makeBench, onEveryBackend, refusal } from '../helpers/image-bench.js';
 import { requireAgreement } from '../helpers/image-faults.js';
 import { addFile, FIRST, plantImage } from '../helpers/planted-images.js';
-import { recordingLog } from '../helpers/recording-log.js';
+import { secondProcess, uploadJournalOf } from '../helpers/second-process.js';
 import { eventually, LIMIT_MS, PROJECT_ROOT } from '../helpers/server-process.js';
 
 const UUID = 'c0ffee00-0000-4000-8000-00000000cafe';
@@ -31,17 +25,6 @@ const INTENT = {
 } as const;
 
 t.setTimeout(LIMIT_MS);
-
-function journalOf(base: string, waitMs = WAIT_MS): FileUploadJournal {
-    const { log } = recordingLog();
-    return new FileUploadJournal({
-        directories: baseDirectories(base),
-        log,
-        clock: systemClock,
-        writers: 'all',
-        waitMs,
-    });
-}
 
 /** Another process with this base directory: `journal` is its journal, `say` prints a line. */
 function startProcess(test: Test, base: string, script: string): ChildProcess & { lines: string[] } {
@@ -88,15 +71,15 @@ async function startHolder(test: Test, base: string): Promise<ChildProcess> {
 void t.test('a file another process works on is waited for', async (t) => {
     const base = t.testdir({});
     const holder = await startHolder(t, base);
-    t.same(await journalOf(base).pending(), [], 'what it is doing is not left behind');
-    t.same(await refusal(() => journalOf(base, 100).claim(UUID, 'file0')), {
+    t.same(await uploadJournalOf(base).pending(), [], 'what it is doing is not left behind');
+    t.same(await refusal(() => uploadJournalOf(base, 100).claim(UUID, 'file0')), {
         status: 503,
         code: 'ServiceUnavailableError',
         message: 'another upload of file0 is being finished',
     });
-    const other = await journalOf(base, 100).claim(UUID, 'icon');
+    const other = await uploadJournalOf(base, 100).claim(UUID, 'icon');
     await other.end(true);
-    const waiting = journalOf(base).claim(UUID, 'file0');
+    const waiting = uploadJournalOf(base).claim(UUID, 'file0');
     holder.stdin?.write('go on\n');
     const claim = await waiting;
     t.equal(claim.left, undefined);
@@ -110,27 +93,27 @@ void t.test('a claim of a killed process that had done nothing is removed', asyn
     const holder = startProcess(t, base, script);
     await eventually('the claim', WAIT_MS, () => holder.lines.includes('claimed'));
     const uploads = join(base, 'run', 'uploads');
-    t.same(await journalOf(base).pending(), []);
+    t.same(await uploadJournalOf(base).pending(), []);
     t.same(readdirSync(uploads), [`${UUID}.file0.json`], 'it stays while its process lives');
     holder.kill('SIGKILL');
     await once(holder, 'exit');
-    t.same(await journalOf(base).pending(), []);
+    t.same(await uploadJournalOf(base).pending(), []);
     t.same(readdirSync(uploads), []);
 });
 
 void t.test('what a killed process has left is handed to the next', async (t) => {
     const base = t.testdir({});
     const holder = await startHolder(t, base);
-    const waiting = journalOf(base).claim(UUID, 'file0');
+    const waiting = uploadJournalOf(base).claim(UUID, 'file0');
     const gone = once(holder, 'exit');
     holder.kill('SIGKILL');
     await gone;
     const claim = await waiting;
     t.match(claim.left, INTENT);
-    t.same(await journalOf(base).pending(), [], 'this process works on it now');
+    t.same(await uploadJournalOf(base).pending(), [], 'this process works on it now');
     await claim.end(false);
-    t.match(await journalOf(base).pending(), [{ intent: INTENT, drop: Function }], 'put aside');
-    const again = await journalOf(base).claim(UUID, 'file0');
+    t.match(await uploadJournalOf(base).pending(), [{ intent: INTENT, drop: Function }], 'put aside');
+    const again = await uploadJournalOf(base).claim(UUID, 'file0');
     t.equal(again.left, undefined, 'the file is free');
     await again.end(true);
 });
@@ -186,27 +169,6 @@ void t.test('one process at a time, also right after one was killed', async (t) 
     t.equal(said.filter((line) => line === 'left').length, 1, 'one of them got what was left');
     t.same(readdirSync(join(base, 'run', 'uploads')), []);
 });
-
-/** Another process's services on the same data: its queues know nothing of the first one's. */
-function secondProcess(bench: Bench): Bench {
-    const directories = baseDirectories(bench.base);
-    const { log } = recordingLog();
-    const imageQueue = new KeyedQueue();
-    const { storages, database } = bench.services;
-    const journal = new FileDeleteJournal({
-        directories,
-        log,
-        clock: systemClock,
-        storages,
-        currentFiles: (uuid) => currentFiles(database, uuid),
-        imageQueue,
-        writers: 'all',
-    });
-    return {
-        ...bench,
-        services: { ...bench.services, imageQueue, journal, uploads: journalOf(bench.base) },
-    };
-}
 
 onEveryBackend(t, 'two processes upload one file: the record describes the bytes', async (t, backend) => {
     const bench = await makeBench(t, { backend });

@@ -1,28 +1,12 @@
 import t from 'tap';
 import { addImageIcon, type IconUploadInput } from '#lib/images/add-image-icon.js';
-import { activateImage } from '#lib/images/activate-image.js';
-import { changeImageStorage } from '#lib/images/change-storage.js';
 import { deleteImageIcon } from '#lib/images/delete-image-icon.js';
 import { findImageFile, findImageIcon, openImageFile } from '#lib/images/open-file.js';
-import { newUuid } from '#lib/base/uuid.js';
-import {
-    type Bench,
-    makeBench,
-    md5,
-    onEveryBackend,
-    refusal,
-    refused,
-    sha1,
-    upload,
-} from '../helpers/image-bench.js';
-import { PNG, USERS } from '../helpers/images.js';
-import { addFile, addIcon, FIRST, plantImage, SECOND } from '../helpers/planted-images.js';
+import { makeBench, md5, onEveryBackend, refusal, refused, sha1, upload } from '../helpers/image-bench.js';
+import { PNG } from '../helpers/images.js';
+import { addFile, addIcon, FIRST, plantImage } from '../helpers/planted-images.js';
 
-const { vader } = USERS;
 const NOW = '2026-01-02T03:04:05.006Z';
-const MANTA = { storageTypes: ['manta', 'local'] as const };
-
-type Facts = Readonly<Record<string, unknown>>;
 
 void t.test('icons', (t) => {
     onEveryBackend(t, 'added, replaced, removed', async (t, backend) => {
@@ -185,86 +169,6 @@ void t.test('reading files', (t) => {
             (await open('file0', { sha1: sha1(FIRST), size: FIRST.length, stor: 'manta' })).code,
             'StorageUnsupported',
         );
-    });
-    t.end();
-});
-
-void t.test('AdminChangeImageStor', (t) => {
-    const move = (bench: Bench, uuid: string, stor: string | undefined, context = {}) =>
-        changeImageStorage(bench.services, bench.context(context), uuid, stor);
-
-    onEveryBackend(t, 'there and back', async (t, backend) => {
-        const bench = await makeBench(t, { backend, config: MANTA });
-        const uuid = await plantImage(bench);
-        const big = Buffer.alloc(600_000, 7);
-        await addFile(bench, uuid, big, { storage: 'local' });
-        const archived = await bench.archive.count();
-        await activateImage(bench.services, bench.context(), uuid);
-        const { raw } = await move(bench, uuid, 'manta');
-        t.match(raw.files, [{ stor: 'manta', sha1: sha1(big), mtime: NOW }]);
-        t.same(await bench.bytes(uuid, 'file0', bench.manta), big);
-        t.same(await bench.files(), []);
-        t.equal(
-            await move(bench, uuid, 'manta'),
-            await bench.database.get(uuid),
-            'the same storage: nothing to do',
-        );
-        t.match((await move(bench, uuid, 'local')).raw.files, [{ stor: 'local' }]);
-        t.same(await bench.bytes(uuid, 'file0'), big);
-        t.same(await bench.files(bench.manta), []);
-        t.equal(await bench.pendingDeletes(), 0);
-        t.equal(await bench.archive.count(), archived);
-    });
-
-    onEveryBackend(t, 'refusals in order', async (t, backend) => {
-        const bench = await makeBench(t, { backend });
-        const uuid = await plantImage(bench);
-        t.equal((await refusal(move(bench, newUuid(), 'x', { account: vader }))).status, 404);
-        t.equal((await refusal(move(bench, uuid, undefined, { account: vader }))).code, 'OperatorOnly');
-        const missing = refused(422, 'ValidationFailed', 'missing "stor" query parameter', [
-            'stor',
-            'MissingParameter',
-        ]);
-        t.same(await refusal(move(bench, uuid, undefined)), missing);
-        t.same(await refusal(move(bench, uuid, '')), missing);
-        t.same(
-            await refusal(move(bench, uuid, 'manta')),
-            refused(422, 'ValidationFailed', 'unknown storage type "manta"', ['stor', 'Invalid']),
-        );
-        const none = await refusal(move(bench, uuid, 'local'));
-        t.same(none, refused(404, 'ResourceNotFound', `image "${uuid}" has no file`));
-        await addIcon(bench, uuid, PNG);
-        t.equal(
-            (await refusal(move(bench, uuid, 'local'))).message,
-            'cannot change stor for images with an icon',
-        );
-        const entry = { sha1: sha1(FIRST), size: FIRST.length, compression: 'none', stor: 'local' };
-        const double = await plantImage(bench, { more: { type: 'lxd', files: [entry, entry] } });
-        t.same(
-            await refusal(move(bench, double, 'local')),
-            refused(400, 'NotImplemented', 'cannot change stor for images with multiple files'),
-        );
-    });
-
-    onEveryBackend(t, 'a copy that is not the recorded file', async (t, backend) => {
-        const bench = await makeBench(t, { backend, config: MANTA });
-        const entry = { sha1: sha1(FIRST), size: FIRST.length, compression: 'none', stor: 'local' };
-        const attempt = async (changes: Facts, bytes?: Buffer) => {
-            const uuid = await plantImage(bench, { more: { files: [{ ...entry, ...changes }] } });
-            if (bytes !== undefined) await bench.plantFile(uuid, 'file0', bytes);
-            const answer = await refusal(move(bench, uuid, 'manta'));
-            t.equal(answer.status, 500);
-            t.match(await bench.raw(uuid), { files: [{ stor: 'local' }] });
-            return answer.message;
-        };
-        t.match(
-            await attempt({ size: 3 }, FIRST),
-            /^error moving image file: stored size is \d+, expected 3$/,
-        );
-        t.match(await attempt({ contentMD5: 'x' }, FIRST), /^error moving image file: copied Content-MD5/);
-        t.match(await attempt({ sha1: sha1(SECOND) }, FIRST), /^error moving image file: copied sha1/);
-        t.equal(await attempt({}), 'error moving image file: file is missing from storage');
-        t.same(await bench.files(bench.manta), []);
     });
     t.end();
 });
