@@ -6,7 +6,9 @@ import type { StorageType } from '../base/constants.js';
 import { KeyedQueue } from '../base/keyed-queue.js';
 import type { ImageServices } from '../images/context.js';
 import { currentFiles } from '../images/current-files.js';
+import type { ExportArea } from '../images/export-area.js';
 import { CountedStorage, StorageCounts } from '../storage/counted-storage.js';
+import { createExportJournal } from '../storage/export-journal.js';
 import { FileCloneJournal } from '../storage/file-clone-journal.js';
 import { FileUploadJournal } from '../storage/file-upload-journal.js';
 import { FileDeleteJournal } from '../storage/journal.js';
@@ -72,6 +74,7 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         writers: served.writers,
         uploads,
     });
+    let exports: ExportArea | undefined;
     if (objects !== undefined && config.current.storageTypes.includes('manta')) {
         const storage = new MantaStorage({
             objects,
@@ -82,6 +85,11 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
                 journal.note(uuid, [{ stor: 'manta', name }], notBefore),
         });
         storages.set('manta', new CountedStorage(storage, storageCounts));
+        exports = {
+            objects,
+            journal: createExportJournal({ directories, log: storageLog, clock }),
+            pathOf: (uuid, name) => storage.pathOf(uuid, name),
+        };
     }
     const clones = new FileCloneJournal({ directories, log: storageLog, clock });
     const images = {
@@ -95,7 +103,7 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         imageQueue,
         sharing,
         clock,
-        ...(storages.has('manta') && objects !== undefined ? { objects } : {}),
+        ...(exports === undefined ? {} : { exports }),
         ...(accounts === undefined ? {} : { accounts }),
         ...(instances === undefined ? {} : { instances }),
     };

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.js';
 import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
 import { recoverUploads } from '../images/recover-uploads.js';
 import { rollBackAbandonedClones } from '../images/recover-clones.js';
+import { settleAbandonedExports } from '../images/recover-exports.js';
 import { purgePlaceholders } from '../maintenance/purge.js';
 import { findRecord } from '../maintenance/record-exists.js';
 import { sweep } from '../maintenance/sweep.js';
@@ -53,7 +54,7 @@ export class ServerTasks {
 
     #table(): readonly BackgroundTask[] {
         const { backends, directories, clock, log } = this.#options;
-        const { database, storages, journal, imageQueue } = backends.images;
+        const { database, storages, journal, imageQueue, exports } = backends.images;
         return [
             {
                 name: 'pending deletes',
@@ -78,6 +79,16 @@ export class ServerTasks {
                 everyMs: 5 * MINUTE,
                 run: (signal) => rollBackAbandonedClones(backends.images, log, signal),
             },
+            ...(exports === undefined
+                ? []
+                : [
+                      {
+                          name: 'interrupted exports',
+                          firstAfterMs: SECOND,
+                          everyMs: 5 * MINUTE,
+                          run: (signal: AbortSignal) => settleAbandonedExports(exports, log, signal),
+                      },
+                  ]),
             {
                 name: 'sweep',
                 firstAfterMs: SECOND,

@@ -139,6 +139,7 @@ export interface BaseDirectories {
     readonly deletes: string;
     readonly uploads: string;
     readonly clones: string;
+    readonly exports: string;
     readonly staging: string;
     readonly jobs: string;
     readonly sharing: string;

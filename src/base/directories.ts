@@ -12,6 +12,7 @@ export function baseDirectories(base: string): BaseDirectories {
         deletes: join(base, 'run', 'deletes'),
         uploads: join(base, 'run', 'uploads'),
         clones: join(base, 'run', 'clones'),
+        exports: join(base, 'run', 'exports'),
         staging: join(base, 'staging'),
         jobs: join(base, 'jobs'),
         sharing: join(base, 'sharing'),

@@ -21,5 +21,11 @@ export function shortReason(error: unknown): string {
     if (error instanceof ApiError || (error instanceof Error && !/[\\/]/.test(error.message))) {
         return error.message.slice(0, MAX_LENGTH);
     }
-    return 'unexpected error';
+    return wordOf(error) ?? 'unexpected error';
+}
+
+/** What a service called its error, e.g. `AuthorizationFailed`; messages of such errors often name paths. */
+function wordOf(error: unknown): string | undefined {
+    const { code } = (error ?? {}) as { readonly code?: unknown };
+    return typeof code === 'string' && /^[A-Za-z]{1,64}$/.test(code) ? code : undefined;
 }

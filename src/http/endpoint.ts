@@ -14,6 +14,8 @@ export interface Action extends ActionFacts {
     /** Further steps, after those of the endpoint. */
     readonly chain: readonly StepName[];
     readonly handle: Handler;
+    /** Whether it leaves images as they are, so that readers serve it too (operations 4.7). */
+    readonly changesNothing?: boolean;
     /** Whether the action is known under the present configuration; absent: always. */
     readonly available?: (call: Call) => boolean;
 }
@@ -46,8 +48,15 @@ function refuseAction(action: string): ApiError {
     return invalidParameter(`"${action}" is not a valid action`, [{ field: 'action', code: 'Invalid' }]);
 }
 
+/** The steps before an action is chosen; those that change nothing need no writer. */
+function commonChain({ chain, actions = [] }: Endpoint, { exchange }: Call): readonly StepName[] {
+    const [given, ...others] = exchange.query.all('action');
+    const action = others.length === 0 ? actions.find((one) => one.action === given) : undefined;
+    return action?.changesNothing === true ? chain.filter((step) => step !== 'WRITER') : chain;
+}
+
 async function dispatch(endpoint: Endpoint, start: Call): Promise<Reply> {
-    const call = await runChain(endpoint.chain, start);
+    const call = await runChain(commonChain(endpoint, start), start);
     if (endpoint.handle !== undefined) {
         return endpoint.handle(call);
     }

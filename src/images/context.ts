@@ -8,11 +8,11 @@ import type { KeyedQueue } from '../base/keyed-queue.js';
 import type { Database, StoredImage } from '../database/database.js';
 import type { SharingStore } from '../database/sharing.js';
 import type { InstanceDirectory } from '../remotes/instances.js';
-import type { ObjectStore } from '../remotes/object-store.js';
 import type { CloneJournal } from '../storage/clone-journal.js';
 import type { DeleteJournal } from '../storage/delete-journal.js';
 import type { Storage } from '../storage/storage.js';
 import type { UploadJournal } from '../storage/upload-journal.js';
+import type { ExportArea } from './export-area.js';
 
 /** What every use-case needs of the server. */
 export interface ImageServices {
@@ -31,8 +31,8 @@ export interface ImageServices {
     readonly accounts?: AccountDirectory;
     /** Which accounts trust which (jobs-and-imports 8.8). */
     readonly sharing: SharingStore;
-    /** Where files in storage `manta` lie, to export them from there; absent: there is no such storage. */
-    readonly objects?: ObjectStore;
+    /** Where images with files in storage `manta` can be exported to; absent: there is no such storage. */
+    readonly exports?: ExportArea;
     /** Which instances use an image; absent: no VMAPI is configured. */
     readonly instances?: InstanceDirectory;
 }

@@ -13,6 +13,7 @@ const OURS: readonly (keyof BaseDirectories)[] = [
     'deletes',
     'uploads',
     'clones',
+    'exports',
     'staging',
     'jobs',
     'sharing',

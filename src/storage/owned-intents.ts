@@ -21,6 +21,7 @@ interface Owner {
 
 /** An intent that is on stable storage, and this process's to settle. */
 export interface OwnedIntent<T> {
+    /** As it was noted last. */
     readonly intent: T;
     /** Notes how far it is, durably. */
     replace(intent: T): Promise<void>;
@@ -100,18 +101,30 @@ export class OwnedIntents<T extends object> {
 
     /** What nobody is working on any more. */
     async abandoned(): Promise<readonly OwnedIntent<T>[]> {
-        const found: OwnedIntent<T>[] = [];
+        return (await this.#pending(true)).map((noted) => this.#owned(noted));
+    }
+
+    /** What this process or another one is working on. */
+    async active(): Promise<readonly T[]> {
+        return (await this.#pending(false)).map(({ intent }) => intent);
+    }
+
+    async #pending(isAbandoned: boolean): Promise<readonly NotedIntent<T & Owner>[]> {
+        const found: NotedIntent<T & Owner>[] = [];
         for (const noted of await this.#files.pending()) {
-            const isHeld = this.#held.has(this.#options.keyOf(noted.intent));
-            if (!isHeld && (await this.#isAbandoned(noted.intent))) {
-                found.push(this.#owned(noted));
+            if ((await this.#isAbandoned(noted.intent)) === isAbandoned) {
+                found.push(noted);
             }
         }
         return found;
     }
 
     /** An intent is left alone while its process lives. */
-    async #isAbandoned({ host, pid, startTime, at, released }: Owner): Promise<boolean> {
+    async #isAbandoned(intent: T & Owner): Promise<boolean> {
+        const { host, pid, startTime, at, released } = intent;
+        if (this.#held.has(this.#options.keyOf(intent))) {
+            return false;
+        }
         if (released === true) {
             return true;
         }
@@ -128,10 +141,13 @@ export class OwnedIntents<T extends object> {
             this.#held.delete(this.#options.keyOf(current));
         };
         return {
-            intent: current,
-            replace: (intent) => {
-                current = { ...current, ...intent };
-                return noted.replace(current);
+            get intent() {
+                return current;
+            },
+            replace: async (intent) => {
+                const next = { ...current, ...intent };
+                await noted.replace(next);
+                current = next;
             },
             release: () => noted.replace({ ...current, released: true }).finally(letGo),
             drop: () => noted.drop().finally(letGo),

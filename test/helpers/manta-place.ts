@@ -13,6 +13,8 @@ import type { KeyKind } from './signing.js';
 export interface MantaPlaceOptions extends Partial<Omit<MantaDoubleOptions, 'tls' | 'directory'>> {
     readonly user?: string;
     readonly kind?: KeyKind;
+    /** The account may do everything in all accounts. */
+    readonly operator?: boolean;
     /** The double speaks TLS, and nobody trusts its certificate. */
     readonly tls?: boolean;
 }
@@ -42,7 +44,14 @@ export interface MantaPlace {
 /** Makes a key, and what a double and a server must know of each other. */
 export function mantaPlace(
     t: Test,
-    { user = 'admin', kind = 'rsa', tls = false, accounts = {}, ...rest }: MantaPlaceOptions = {},
+    {
+        user = 'admin',
+        kind = 'rsa',
+        operator = false,
+        tls = false,
+        accounts = {},
+        ...rest
+    }: MantaPlaceOptions = {},
 ): Omit<MantaPlace, 'config'> & { readonly configFor: (url: string) => MantaConfig } {
     const directory = temporaryDirectory();
     t.teardown(() => rmSync(directory, { recursive: true, force: true }));
@@ -52,7 +61,7 @@ export function mantaPlace(
         directory,
         key,
         options: {
-            accounts: { [user]: { keys: [key.publicLine] }, ...accounts },
+            accounts: { [user]: { keys: [key.publicLine], operator }, ...accounts },
             directory: join(directory, 'manta'),
             ...(tls && { tls: selfSigned('127.0.0.1') }),
             ...rest,

@@ -257,11 +257,7 @@ const BYTE_WRITES: readonly Operation[] = [
 /** Without Manta nothing can be exported, whoever asks. */
 const exportImage = action('export', {
     suffix: '?action=export&manta_path=/vader/stor/x',
-    outcome: () => ({
-        status: 501,
-        code: 'NotAvailable',
-        message: 'action "export" is not available on this server',
-    }),
+    outcome: () => ({ status: 503, code: 'StorageUnsupported', message: 'storage type is unsupported' }),
 });
 
 const ADMIN_WRITES: readonly Operation[] = [

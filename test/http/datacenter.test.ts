@@ -95,7 +95,7 @@ await t.test('an image of luke, step by step', async (test) => {
 
     const failed = await client.post(`${path}?action=update`, { state: 'failed', error: { code: 'x' } });
     test.match(failed.document, { state: 'failed', error: { code: 'x' } });
-    test.equal((await act('export')).status, 501, 'nothing is exported without Manta');
+    test.equal((await act('export&manta_path=/luke')).status, 503, 'nothing is exported without Manta');
     const gone = await client.delete(`${path}?${account}`);
     test.strictSame([gone.status, gone.body.length], [204, 0]);
     expectError(test, await client.get(path), notFound(`image ${uuid} not found`), 'it is gone');

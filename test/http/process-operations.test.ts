@@ -154,7 +154,7 @@ await t.test('a drain hands the lock over while a download still runs', async (t
     test.equal((await old.exited).code, 0);
     test.equal((await client.post('/images', manifest())).status, 200, 'the lock is not taken away again');
     test.equal((await next.stop()).code, 0);
-    test.same(readdirSync(join(baseDir, 'run')).sort(), ['clones', 'deletes', 'uploads']);
+    test.same(readdirSync(join(baseDir, 'run')).sort(), ['clones', 'deletes', 'exports', 'uploads']);
 });
 
 await t.test('--check and --migrate', async (test) => {
@@ -185,7 +185,7 @@ await t.test('--check and --migrate', async (test) => {
     test.match(JSON.parse(readFileSync(join(baseDir, 'data-version'), 'utf8')), { version: 1 });
     test.same(
         readdirSync(join(baseDir, 'run')).sort(),
-        ['clones', 'deletes', 'uploads'],
+        ['clones', 'deletes', 'exports', 'uploads'],
         'the lock is free again',
     );
 });

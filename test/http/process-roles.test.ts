@@ -15,7 +15,14 @@ import {
     writeFixtures,
     type Fixture,
 } from '../helpers/images.js';
-import { UNAUTHORIZED, expectError, notFound, type ExpectedError } from '../helpers/rows.js';
+import {
+    UNAUTHORIZED,
+    expectError,
+    missing,
+    notFound,
+    validationFailed,
+    type ExpectedError,
+} from '../helpers/rows.js';
 import { LIMIT_MS, ServerProcess, eventually, temporaryDirectory } from '../helpers/server-process.js';
 import { createKey } from '../helpers/signing.js';
 
@@ -97,6 +104,14 @@ await t.test('a writer and a reader on one base directory', async (test) => {
         inner.equal((await read.get(`/images/${FATHER}/file`)).status, 200);
         inner.equal((await read.post('/state?action=dropcaches')).status, 202);
         inner.equal((await read.post('/authkeys/reload')).status, 200);
+        expectError(
+            inner,
+            await read.post(`/images/${FATHER}?action=export`),
+            validationFailed("missing 'manta_path' prefix parameter", missing('manta_path')),
+            'an export changes nothing',
+        );
+        const twice = `/images/${FATHER}?action=export&action=update`;
+        expectRefusedByReader(inner, await read.post(twice), 'not an export');
     });
 
     for (const [client, status] of [

@@ -172,7 +172,7 @@ await t.test('administration', async (test) => {
     for (const made of [uuid, other]) {
         test.equal((await call<IncomingMessage>(client, 'deleteImage', made)).statusCode, 204);
     }
-    const withoutManta = { statusCode: 501, code: 'NotAvailable' };
+    const withoutManta = { statusCode: 503, code: 'StorageUnsupported' };
     await expectFailure(test, withoutManta, client, 'exportImage', FATHER, vader, {
         manta_path: '/vader/stor/x',
     });

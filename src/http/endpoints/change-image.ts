@@ -4,6 +4,7 @@ import { activateImage } from '../../images/activate-image.js';
 import { addImageToChannel } from '../../images/add-image-to-channel.js';
 import { changeImageStorage } from '../../images/change-storage.js';
 import { setImageDisabled } from '../../images/enable-image.js';
+import { exportImage } from '../../images/export-image.js';
 import { importImage } from '../../images/import-image.js';
 import { updateImage } from '../../images/update-image.js';
 import type { RawImage } from '../../manifest/types.js';
@@ -69,12 +70,38 @@ const changeStorageAction: Action = {
         ),
 };
 
+const exportAction: Action = {
+    action: 'export',
+    name: 'ExportImage',
+    summary:
+        'Stores the manifest and the file of an image with its file in Manta at a path there: `{"manta_url", "image_path", "manifest_path"}`.',
+    parameters: [
+        {
+            name: 'manta_path',
+            summary:
+                'A directory, for `<name>-<version>.imgmanifest` and `<name>-<version>.zfs[.gz|.bz2|.xz]`; else what precedes `.imgmanifest` and so on. With `account` in the area of that account.',
+            required: true,
+        },
+    ],
+    chain: ['LOAD', 'OWNER'],
+    changesNothing: true,
+    handle: async (call) => ({
+        kind: 'json',
+        value: await exportImage(
+            call.services.images,
+            call.context,
+            call.uuid,
+            call.exchange.query.raw('manta_path'),
+        ),
+    }),
+};
+
 const actions: readonly Action[] = [
     unavailableAction('import-remote', 'AdminImportRemoteImage'),
     importAction,
     unavailableAction('import-from-datacenter', 'ImportImageFromDatacenter'),
     changeStorageAction,
-    { ...unavailableAction('export', 'ExportImage'), chain: ['LOAD', 'OWNER'] },
+    exportAction,
     {
         action: 'activate',
         name: 'ActivateImage',

@@ -48,6 +48,12 @@ export class MantaStorage implements Storage {
         this.#directories = new ImageDirectories(options.objects, options.rootDir);
     }
 
+    /** Path of an object of an image. */
+    pathOf(uuid: string, name: StoredFileName): string {
+        assertStoredFile(uuid, name);
+        return this.#directories.pathOf(uuid, name);
+    }
+
     /** Nothing: directories are made when they are needed, and Manta may be away at the start. */
     async setup(): Promise<void> {
         // As the contract says.
