@@ -5,7 +5,9 @@ import type { Terminal } from './terminal.js';
 export const EXIT = { clean: 0, findings: 1, usage: 251, failed: 252 } as const;
 
 /** The command line is wrong: exit status 251, with a pointer to the help text. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+    override readonly name = 'UsageError';
+}
 
 /** What a subcommand is given. */
 export interface Invocation {

@@ -35,6 +35,11 @@ async function readKey(path: string): Promise<sshpk.PrivateKey> {
     }
 }
 
+/** The library picks one for the key, but it knows no `ecdsa-sha384`, which it would pick for P-384. */
+function algorithmFor(key: sshpk.PrivateKey): { readonly algorithm?: string } {
+    return key.defaultHashAlgorithm() === 'sha384' ? { algorithm: `${key.type}-sha512` } : {};
+}
+
 /** Signs requests to an image server that has `authType: signature` (http-api 1.11). */
 export class RequestSigner {
     readonly #user: string;
@@ -57,6 +62,7 @@ export class RequestSigner {
             keyId: this.#user,
             // The types know keys as text only.
             key: this.#key as unknown as string,
+            ...algorithmFor(this.#key),
         });
         return headers;
     }

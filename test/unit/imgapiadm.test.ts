@@ -1,0 +1,302 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import sshpk from 'sshpk';
+import t from 'tap';
+import { SignatureAuthenticator } from '#lib/auth/signature.js';
+import { systemClock } from '#lib/base/clock.js';
+import { VERSION } from '#lib/base/constants.js';
+import { OutgoingError } from '#lib/base/http-errors.js';
+import { UsageError } from '#lib/cli/imgapiadm/command.js';
+import { progressBar, progressText } from '#lib/cli/imgapiadm/progress.js';
+import { bytesText, countText, durationText } from '#lib/cli/imgapiadm/quantities.js';
+import { withRetries } from '#lib/cli/imgapiadm/retries.js';
+import { SERVER_ACCESS_OPTIONS, serverAccess, type ServerAccess } from '#lib/cli/imgapiadm/server-access.js';
+import { SUBCOMMANDS } from '#lib/cli/imgapiadm/subcommands.js';
+import { Terminal } from '#lib/cli/imgapiadm/terminal.js';
+import { parseOptions } from '#lib/cli/options.js';
+import { RequestSigner } from '#lib/remotes/imgapi/request-signer.js';
+import { runTool } from '../helpers/admin-tool.js';
+import { recordingLog } from '../helpers/recording-log.js';
+
+const UUID = 'c58161c0-2547-11e2-a75e-9fdca1940570';
+/** Where nobody listens. */
+const NOWHERE = 'http://127.0.0.1:1';
+
+void t.test('help comes from the tables', async (t) => {
+    const help = await runTool(['help']);
+    t.equal(help.code, 0);
+    t.equal(help.stderr, '');
+    for (const { name, summary } of SUBCOMMANDS) {
+        t.ok(
+            help.stdout.some((line) => line.includes(name) && line.includes(summary)),
+            name,
+        );
+        const own = await runTool(['help', name]);
+        t.equal(own.code, 0, name);
+        const texts = SUBCOMMANDS.filter((one) => one.name === name).flatMap(({ options, examples }) => [
+            ...options.map((option) => `--${option.name}`),
+            ...examples,
+        ]);
+        for (const text of texts) t.ok(own.stdout.join('\n').includes(text), text);
+        for (const args of [
+            [name, '-h'],
+            [name, '--to', 'nowhere', '--help'],
+        ]) {
+            t.same((await runTool(args)).stdout, own.stdout, args.join(' '));
+        }
+    }
+    for (const args of [['-h'], ['--help'], ['-v', '-h'], ['help', '-h']]) {
+        t.same((await runTool(args)).stdout, help.stdout, args.join(' '));
+    }
+    t.match(await runTool(['--version']), { code: 0, stdout: [`imgapiadm ${VERSION}`] });
+});
+
+void t.test('a wrong command line: exit status 251', async (t) => {
+    const migrate = (...args: string[]): string[] => ['migrate-stor', '--url', NOWHERE, ...args];
+    const cases: [string[], string][] = [
+        [[], 'no subcommand given'],
+        [['fsck'], 'unknown subcommand: "fsck"'],
+        [['--colour', 'help'], 'unknown option: --colour'],
+        [['help', 'fsck'], 'unknown subcommand: "fsck"'],
+        [['help', 'migrate-stor', 'x'], 'too many arguments: x'],
+        [migrate('-y'), 'where to? Give --to local or manta.'],
+        [migrate('-y', '--to', 's3'), '--to must be local or manta: "s3"'],
+        [migrate('-y', '--to'), 'option requires an argument: --to'],
+        [migrate('-y', '--to=manta', '--force'), 'unknown option: --force'],
+        [migrate('-y', '--to=manta', '--yes=no'), 'option takes no argument: --yes'],
+        [migrate('-y', '--to=manta', '-p', '0'), '--parallel must be 1..64: "0"'],
+        [migrate('-y', '--to=manta', '-p65'), '--parallel must be 1..64: "65"'],
+        [migrate('-y', '--to=manta', '-p', '-1'), '--parallel must be 1..64: "-1"'],
+        [migrate('-y', '--to=manta', UUID, 'x'), 'not a UUID: "x"'],
+        [migrate('--to=manta'), 'there is no terminal to ask on: give --yes, or --dry-run'],
+        [migrate('-y', '--to=manta', '-i', 'key'), 'whose key is it? Give --user.'],
+        [['migrate-stor', '-y', '--to=manta', '--url', 'ftp://x'], 'no http or https URL: "ftp://x"'],
+    ];
+    for (const [args, message] of cases) {
+        const { code, stdout, stderr } = await runTool(args);
+        const name = args[0] === 'migrate-stor' ? 'imgapiadm migrate-stor' : 'imgapiadm';
+        t.equal(code, 251, args.join(' '));
+        t.same(stdout, []);
+        t.equal(stderr.split('\n')[0], `${name}: error: ${message}`);
+        t.match(stderr, /see "imgapiadm help( migrate-stor)?"/);
+    }
+});
+
+void t.test('it cannot run: exit status 252', async (t) => {
+    const directory = t.testdir({ 'config.json': '{"port": 1, "address": "0.0.0.0"}', 'no-key': 'x' });
+    const migrate = (...args: string[]): string[] => ['migrate-stor', '--to', 'manta', '-y', ...args];
+    const cases: [string[], RegExp][] = [
+        [migrate('--url', NOWHERE), /error: GET http:\/\/127\.0\.0\.1:1\/state: .*ECONNREFUSED/],
+        [migrate('-c', join(directory, 'config.json')), /GET http:\/\/127\.0\.0\.1:1\/state: /],
+        [migrate('-c', join(directory, 'none.json')), /where is the server\? Give --url\. \(ENOENT/],
+        [
+            migrate('--url', NOWHERE, '-u', 'a', '-i', join(directory, 'no-key')),
+            /no-key is not a private key/,
+        ],
+        [migrate('--url', NOWHERE, '-u', 'a', '-i', join(directory, 'none')), /ENOENT/],
+    ];
+    for (const [args, message] of cases) {
+        const { code, stdout, stderr } = await runTool(args);
+        t.equal(code, 252, args.join(' '));
+        t.same(stdout, []);
+        t.match(stderr, message);
+        t.notMatch(stderr, /\n {4}at /, 'no stack');
+    }
+    t.match((await runTool(['-v', ...migrate('--url', NOWHERE)])).stderr, /\n {4}at /, 'a stack with -v');
+});
+
+void t.test('where the server is, and as whom', (t) => {
+    const directory = t.testdir({
+        'any.json': '{"address": "0.0.0.0", "port": 1234}',
+        'six.json': '{"address": "::1"}',
+        'tls.json': '{"tls": {"cert": "/x", "only": true, "address": "::"}}',
+    });
+    const access = (args: string[], environment: NodeJS.ProcessEnv = {}): ServerAccess =>
+        serverAccess(parseOptions(SERVER_ACCESS_OPTIONS, args), environment);
+    const config = (name: string): string => join(directory, name);
+    const url = { IMGAPI_CLI_URL: 'http://env' };
+    t.equal(access(['--url', 'http://a', '-c', 'b'], url).url, 'http://a');
+    t.equal(access(['-c', config('any.json')], url).url, 'http://127.0.0.1:1234');
+    t.equal(access(['-c', config('six.json')]).url, 'http://[::1]:8080');
+    t.equal(access(['-c', config('tls.json')]).url, 'https://[::1]:8443');
+    t.equal(access([], { ...url, IMGAPI_CONFIG: config('any.json') }).url, 'http://env');
+    t.equal(access([], { IMGAPI_CONFIG: config('any.json') }).url, 'http://127.0.0.1:1234');
+
+    const signed = { ...url, IMGAPI_CLI_USER: 'alice', IMGAPI_CLI_IDENTITY: 'key' };
+    t.same(access([], signed), {
+        url: 'http://env',
+        insecure: false,
+        identity: { user: 'alice', keyPath: 'key' },
+    });
+    t.same(access(['-u', 'bob'], signed).identity, { user: 'bob', keyPath: 'key' });
+    t.same(access([], { ...signed, IMGAPI_CLI_AUTH: 'none' }).identity, undefined);
+    t.same(access(['-u', 'a', '-i', 'b'], { ...url, IMGAPI_CLI_AUTH: 'none' }).identity, {
+        user: 'a',
+        keyPath: 'b',
+    });
+    t.same(access([], { ...url, IMGAPI_CLI_USER: 'alice' }).identity, undefined);
+    for (const [args, environment] of [
+        [['-u', 'alice'], url],
+        [['-u', 'al"ice', '-i', 'x'], url],
+        [['-c', ''], url],
+        [[], { ...url, IMGAPI_CLI_AUTH: 'signature' }],
+        [[], { ...url, IMGAPI_CLI_AUTH: 'basic' }],
+        [[], { ...url, IMGAPI_CLI_IDENTITY: 'key' }],
+    ] as const) {
+        t.throws(() => access([...args], environment), UsageError, args.join(' '));
+    }
+
+    t.equal(access(['--insecure'], url).insecure, true);
+    for (const [value, insecure] of [
+        ['1', true],
+        ['true', true],
+        ['0', false],
+        ['false', false],
+        ['', false],
+    ] as const) {
+        t.equal(access([], { ...url, IMGAPI_CLI_INSECURE: value }).insecure, insecure, value);
+    }
+    t.equal(access(['-C', 'dev'], { ...url, IMGAPI_CLI_CHANNEL: 'env' }).channel, 'dev');
+    t.equal(access([], { ...url, IMGAPI_CLI_CHANNEL: 'env' }).channel, 'env');
+    t.equal(access(['-C', '*'], url).channel, undefined);
+    t.end();
+});
+
+void t.test('signatures are those the server expects', async (t) => {
+    const directory = t.testdir();
+    const pem = { type: 'pkcs8', format: 'pem' } as const;
+    const keys: Record<string, string> = {
+        rsa: generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export(pem).toString(),
+        'ecdsa-256': sshpk.generatePrivateKey('ecdsa').toString('openssh'),
+        'ecdsa-384': sshpk.generatePrivateKey('ecdsa', { curve: 'nistp384' }).toString('pkcs1'),
+        ed25519: sshpk.generatePrivateKey('ed25519').toString('openssh'),
+        dsa: generateKeyPairSync('dsa', { modulusLength: 1024, divisorLength: 160 })
+            .privateKey.export(pem)
+            .toString(),
+    };
+    for (const [name, text] of Object.entries(keys)) {
+        const keyPath = join(directory, name);
+        writeFileSync(keyPath, text);
+        const line = sshpk.parsePrivateKey(text, 'auto').toPublic().toString('ssh');
+        const keysOf = (user: string): string[] => (user === 'alice' ? [line] : []);
+        const authenticator = new SignatureAuthenticator({
+            keys: { keysOf, counts: () => ({}) },
+            clock: systemClock,
+            log: recordingLog().log,
+        });
+        const headers = (await RequestSigner.create({ user: 'alice', keyPath })).headers();
+        const request = { method: 'GET', url: '/state', httpVersion: '1.1', headers };
+        t.equal(authenticator.authenticate(request), 'alice', name);
+    }
+    const keyPath = join(directory, 'protected');
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const secret = { cipher: 'aes-256-cbc', passphrase: 'secret' };
+    writeFileSync(keyPath, privateKey.export({ type: 'pkcs1', format: 'pem', ...secret }));
+    await t.rejects(RequestSigner.create({ user: 'alice', keyPath }), {
+        message: `${keyPath} is protected by a passphrase`,
+    });
+});
+
+void t.test('again, while the server is away', async (t) => {
+    const { signal } = new AbortController();
+    const failing = (errors: Error[]): (() => Promise<string>) => {
+        const left = [...errors];
+        return () => {
+            const error = left.shift();
+            return error === undefined ? Promise.resolve('done') : Promise.reject(error);
+        };
+    };
+    const lost = new OutgoingError('connect', 'lost');
+    const busy = new OutgoingError('status', 'busy', { status: 503 });
+    const refused = new OutgoingError('status', 'refused', { status: 500 });
+    const pauses: number[] = [];
+    const options = {
+        signal,
+        onRetry: (_error: OutgoingError, pauseMs: number) => void pauses.push(pauseMs),
+        pausesMs: [1, 2],
+    };
+    t.equal(await withRetries(failing([lost, busy]), options), 'done');
+    t.same(pauses.splice(0), [1, 2]);
+    await t.rejects(withRetries(failing([lost, lost, busy]), options), busy, 'not for ever');
+    pauses.splice(0);
+    await t.rejects(withRetries(failing([refused]), options), refused);
+    await t.rejects(withRetries(failing([new Error('bug')]), options), { message: 'bug' });
+    t.same(pauses, [], 'what will fail again is not tried again');
+
+    const stop = new AbortController();
+    const waiting = withRetries(failing([lost]), {
+        signal: stop.signal,
+        onRetry: () => stop.abort(),
+        pausesMs: [60_000],
+    });
+    await t.rejects(waiting, lost, 'a pause ends when told to stop');
+});
+
+void t.test('quantities', (t) => {
+    t.same([0, 1023, 1024, 1536, 1024 ** 2 - 1, 20 * 1024 ** 3].map(bytesText), [
+        '0 B',
+        '1023 B',
+        '1.0 KiB',
+        '1.5 KiB',
+        '1.0 MiB',
+        '20.0 GiB',
+    ]);
+    t.same([0, 59_400, 60_000, 192_000, 3_600_000, 7_260_000].map(durationText), [
+        '0s',
+        '59s',
+        '1m00s',
+        '3m12s',
+        '1h00m',
+        '2h01m',
+    ]);
+    t.same(
+        [0, 1, 2].map((count) => countText(count, 'image')),
+        ['0 images', '1 image', '2 images'],
+    );
+    t.end();
+});
+
+void t.test('progress', (t) => {
+    const GIB = 1024 ** 3;
+    const facts = {
+        images: 3,
+        allImages: 12,
+        bytes: GIB,
+        allBytes: 4 * GIB,
+        elapsedMs: 16_000,
+        current: [UUID, 'x', 'y'],
+    };
+    t.equal(
+        progressBar(facts),
+        `[#####...............] 3 of 12 images, 1.0 GiB of 4.0 GiB, 64.0 MiB/s, ETA 48s, at ${UUID} +2`,
+    );
+    const early = { ...facts, images: 0, bytes: 0, elapsedMs: 0, current: [] };
+    t.equal(progressText(early), '0 of 12 images, 0 B of 4.0 GiB', 'no rate of nothing');
+    const icons = { ...early, images: 6, allBytes: 0 };
+    t.match(progressBar(icons), /^\[#{10}\.{10}\] 6 of 12 images/, 'without bytes, images count');
+    t.match(progressBar({ ...icons, images: 0, allImages: 0 }), /^\[#{20}\]/, 'nothing to do');
+    t.end();
+});
+
+void t.test('a screen', (t) => {
+    let shown = '';
+    const screen = { isTTY: true, columns: 20, write: (text: string) => void (shown += text) };
+    const terminal = new Terminal({
+        stdin: process.stdin,
+        stdout: screen,
+        stderr: screen as unknown as NodeJS.WriteStream,
+        name: 'tool',
+        verbose: false,
+    });
+    const lines = (): string[] => shown.split('\n').map((line) => line.split('\r').at(-1) ?? '');
+    terminal.status('1234567890123456789012345');
+    t.equal(shown, '\r\u001b[K1234567890123456789', 'never wraps');
+    terminal.line('a result');
+    terminal.trace('a detail');
+    terminal.note('a word \u001b[2J');
+    t.same(lines(), ['\u001b[Ka result', '\u001b[Ktool: a word ?[2J', '\u001b[K1234567890123456789']);
+    terminal.status('');
+    t.equal(lines().at(-1), '\u001b[K');
+    t.end();
+});
