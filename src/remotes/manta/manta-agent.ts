@@ -1,60 +1,91 @@
 import { Agent as HttpAgent, type ClientRequest } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
+import { CALL_ID, MantaCall } from './manta-call.js';
 
-/** Header that every call carries, by which its request is found again. */
-export const CALL_ID = 'x-request-id';
+/** Longest time that a connection is kept without a request, milliseconds. */
+const IDLE_MS = 30_000;
 
-/** What Node.js' agents have but their types do not say: takes a request that needs a connection. */
+/** What Node.js' agents have but their types do not say. */
 interface RequestTaker {
+    /** Takes a request that needs a connection. */
     addRequest(request: ClientRequest, ...rest: unknown[]): void;
+    /** Requests that wait for a place among the connections, by where they go. */
+    readonly requests: Record<string, ClientRequest[] | undefined>;
 }
 
-/**
- * The connections to a store. The Manta client does not give its requests away, so they are remembered
- * here, by the id of the call: only who has the request can end a call that hangs.
- */
+/** The connections to a store, and the calls that go over them. */
 export class MantaAgent {
     readonly agent: HttpAgent;
-    readonly #requests = new Map<string, ClientRequest>();
+    readonly #userAgent: string;
+    readonly #calls = new Map<string, MantaCall>();
 
     constructor(options: {
         readonly isTls: boolean;
         readonly insecure: boolean;
         readonly maxSockets: number;
+        readonly userAgent: string;
     }) {
-        const { isTls, insecure, maxSockets } = options;
-        const shared = { keepAlive: true, maxSockets, maxFreeSockets: maxSockets };
+        const { isTls, insecure, maxSockets, userAgent } = options;
+        this.#userAgent = userAgent;
+        const shared = { keepAlive: true, maxSockets, maxFreeSockets: maxSockets, timeout: IDLE_MS };
         this.agent = isTls
             ? new HttpsAgent({ ...shared, rejectUnauthorized: !insecure })
             : new HttpAgent(shared);
-        const taker = this.agent as HttpAgent & RequestTaker;
+        const taker = this.#taker;
         const take = taker.addRequest.bind(taker);
         taker.addRequest = (request, ...rest) => {
-            this.#remember(request);
+            this.#attach(request);
             take(request, ...rest);
         };
     }
 
-    /** Whether a call went over a connection that had been used before, which the other end may have closed. */
-    wasReused(id: string): boolean {
-        return this.#requests.get(id)?.reusedSocket === true;
+    get #taker(): RequestTaker {
+        return this.agent as unknown as RequestTaker;
     }
 
-    /** Ends a call and its connection, if it is still going on. */
-    end(id: string, error?: Error): void {
-        this.#requests.get(id)?.destroy(error);
+    /** A new call; its request is known by its headers. It is known until it is over, or {@link forget}. */
+    start(): MantaCall {
+        const call = new MantaCall(this.#userAgent);
+        this.#calls.set(call.id, call);
+        return call;
     }
 
-    /** Ends all connections. */
+    /** A call is over without any request that could tell. */
+    forget(call: MantaCall): void {
+        this.#calls.delete(call.id);
+    }
+
+    /** Closes the connections that are in no use: the other end may have gone without a word. */
+    dropIdle(): void {
+        for (const sockets of Object.values(this.agent.freeSockets)) {
+            for (const socket of [...(sockets ?? [])]) {
+                socket.destroy();
+            }
+        }
+    }
+
+    /** Ends all calls and connections. */
     close(): void {
+        const { requests } = this.#taker;
+        for (const destination of Object.keys(requests)) {
+            Reflect.deleteProperty(requests, destination);
+        }
+        for (const call of this.#calls.values()) {
+            call.break(new Error('the server stops'));
+        }
+        this.#calls.clear();
         this.agent.destroy();
     }
 
-    #remember(request: ClientRequest): void {
+    #attach(request: ClientRequest): void {
         const id = request.getHeader(CALL_ID);
-        if (typeof id === 'string') {
-            this.#requests.set(id, request);
-            request.once('close', () => this.#requests.delete(id));
+        const call = typeof id === 'string' ? this.#calls.get(id) : undefined;
+        if (call === undefined) {
+            // Whoever made it waits no more.
+            request.destroy();
+            return;
         }
+        call.attach(request);
+        request.once('close', () => this.forget(call));
     }
 }

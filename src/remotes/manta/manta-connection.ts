@@ -1,36 +1,46 @@
+import { validateHeaderValue } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import bunyan from 'bunyan';
 import manta from 'manta';
 import type { MantaClient } from 'manta';
 import type { MantaConfig } from '../../base/config-types.js';
 import { systemErrorCode } from '../../base/errors.js';
-import { newUuid } from '../../base/uuid.js';
 import { TookTooLong } from '../../base/within.js';
-import { CALL_ID, MantaAgent } from './manta-agent.js';
-import { isDown, mantaFailure } from './manta-failure.js';
+import { MantaAgent } from './manta-agent.js';
+import type { MantaCall } from './manta-call.js';
+import { mantaFailure, mayPass } from './manta-failure.js';
 
-/** Longest wait for a connection, a free place among them included, milliseconds (README table D). */
-const CONNECT_TIMEOUT_MS = 10_000;
-/** Longest time for a call that moves no file, tries included, milliseconds (README table D). */
-const CALL_TIMEOUT_MS = 15_000;
+/** How long things may take, milliseconds (README table D). */
+export interface MantaLimits {
+    /** A connection, the wait for a free place among them included. */
+    readonly connect: number;
+    /** A call that moves no file, tries included. */
+    readonly call: number;
+    /** Until an object begins to come, or is wanted, tries included. */
+    readonly headers: number;
+    /** Without a byte going on while somebody waits for it. */
+    readonly stall: number;
+}
+
+const LIMITS: MantaLimits = { connect: 10_000, call: 15_000, headers: 30_000, stall: 60_000 };
 /** How often what may be repeated is tried (backends 8). */
 const TRIES = 3;
 /** Pause before the second try, milliseconds; each further one takes twice as long. */
 const RETRY_PAUSE_MS = 100;
-
-/** Headers by which a call's request is found, for the client to send. */
-export type CallHeaders = Readonly<Record<string, string>>;
+/** Connections for calls that move no file, at most. */
+const MAX_FOR_CALLS = 10;
+/** Connections for files, at least: a copy takes two. */
+const MIN_FOR_FILES = 2;
 
 type Done<T> = (error: unknown, result: T) => void;
 
 /** A call of the Manta client: starts it, and has it call back. */
-export type Begin<T> = (client: MantaClient, headers: CallHeaders, done: Done<T>) => void;
+export type Begin<T> = (client: MantaClient, call: MantaCall, done: Done<T>) => void;
 
 /** A call whose request goes on after its first result. */
 export interface StartedCall<T> {
     readonly result: T;
-    /** Ends the request, however far it is. */
-    readonly end: (error?: Error) => void;
+    readonly call: MantaCall;
 }
 
 /** A client and its connections. */
@@ -40,11 +50,11 @@ interface Client {
 }
 
 /** How a call is bounded. */
-export interface CallLimits {
+interface Bounds {
     /** Ends the call; its reason is thrown. */
-    readonly signal?: AbortSignal | undefined;
-    /** Milliseconds. */
-    readonly timeoutMs?: number;
+    readonly signal: AbortSignal | undefined;
+    /** When it must be over, on the clock of `performance`. */
+    readonly deadline: number;
 }
 
 /** What a {@link MantaConnection} is made from. */
@@ -52,10 +62,11 @@ export interface MantaConnectionOptions {
     readonly manta: MantaConfig;
     /** Text of the private key. */
     readonly key: string;
+    /** Three are used in any case. */
     readonly maxSockets: number;
     readonly userAgent: string;
-    /** Longest time for a call that moves no file, milliseconds; for tests. */
-    readonly callTimeoutMs?: number;
+    /** For tests. */
+    readonly limits?: Partial<MantaLimits>;
 }
 
 /**
@@ -63,74 +74,49 @@ export interface MantaConnectionOptions {
  * own, so that a hundred slow uploads do not keep the server from removing an object.
  */
 export class MantaConnection {
+    readonly limits: MantaLimits;
+    /** Connections for files. */
+    readonly fileSockets: number;
     readonly #calls: Client;
     readonly #files: Client;
-    readonly #callTimeoutMs: number;
 
     constructor(options: MantaConnectionOptions) {
-        const forCalls = Math.max(1, Math.min(10, Math.floor(options.maxSockets / 5)));
-        this.#calls = connect(options, forCalls);
-        this.#files = connect(options, Math.max(1, options.maxSockets - forCalls));
-        this.#callTimeoutMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS;
+        const { maxSockets } = options;
+        this.limits = { ...LIMITS, ...options.limits };
+        const forCalls = Math.max(1, Math.min(MAX_FOR_CALLS, Math.floor(maxSockets / 5)));
+        this.fileSockets = Math.max(MIN_FOR_FILES, maxSockets - forCalls);
+        this.#calls = connect(options, this.limits, forCalls);
+        this.#files = connect(options, this.limits, this.fileSockets);
     }
 
-    /** One call. @throws as {@link mantaFailure} says */
-    async call<T>(begin: Begin<T>, limits: CallLimits = {}): Promise<T> {
-        return (await this.#once(this.#calls, begin, limits)).result;
+    /** One call that moves no file. @throws as {@link mantaFailure} says */
+    async call<T>(begin: Begin<T>, signal?: AbortSignal): Promise<T> {
+        return (await once(this.#calls, begin, this.#bounds(this.limits.call, signal))).result;
     }
 
     /** A call that may be repeated, because it changes nothing or always the same. @throws as {@link call} */
-    async repeatable<T>(begin: Begin<T>, limits: CallLimits = {}): Promise<T> {
-        return (await this.#repeated(this.#calls, begin, limits)).result;
+    async repeatable<T>(begin: Begin<T>, signal?: AbortSignal): Promise<T> {
+        return (await repeated(this.#calls, begin, this.#bounds(this.limits.call, signal))).result;
     }
 
     /** As {@link call}, for what moves a file: its request is the caller's to end. */
-    async start<T>(begin: Begin<T>, limits: CallLimits): Promise<StartedCall<T>> {
-        return this.#once(this.#files, begin, limits);
+    async start<T>(begin: Begin<T>, signal?: AbortSignal): Promise<StartedCall<T>> {
+        return once(this.#files, begin, this.#bounds(this.limits.headers, signal));
     }
 
     /** As {@link start}, for what may be repeated until its first result. */
-    async startRepeatable<T>(begin: Begin<T>, limits: CallLimits): Promise<StartedCall<T>> {
-        return this.#repeated(this.#files, begin, limits);
+    async startRepeatable<T>(begin: Begin<T>, signal?: AbortSignal): Promise<StartedCall<T>> {
+        return repeated(this.#files, begin, this.#bounds(this.limits.headers, signal));
     }
 
-    /** Ends all connections. */
+    /** Ends all calls and connections. */
     close(): void {
         this.#calls.agent.close();
         this.#files.agent.close();
     }
 
-    async #repeated<T>(on: Client, begin: Begin<T>, limits: CallLimits): Promise<StartedCall<T>> {
-        const end = performance.now() + (limits.timeoutMs ?? this.#callTimeoutMs);
-        for (let tries = 1; ; tries += 1) {
-            try {
-                const timeoutMs = Math.max(1, end - performance.now());
-                return await this.#once(on, begin, { ...limits, timeoutMs });
-            } catch (error) {
-                const wait = RETRY_PAUSE_MS * 2 ** (tries - 1);
-                const mayRepeat = isDown(error) && limits.signal?.aborted !== true;
-                if (!mayRepeat || tries === TRIES || performance.now() + wait >= end) {
-                    throw error;
-                }
-                await pause(wait);
-            }
-        }
-    }
-
-    /** A connection that was kept open may have been closed at the other end just now: then once more. */
-    async #once<T>(on: Client, begin: Begin<T>, limits: CallLimits): Promise<StartedCall<T>> {
-        const { signal, timeoutMs = this.#callTimeoutMs } = limits;
-        const first = newUuid();
-        try {
-            return await boundedCall(on, first, begin, signal, timeoutMs);
-        } catch (error) {
-            if (!(error instanceof StaleConnectionError)) {
-                throw error;
-            }
-            return await boundedCall(on, newUuid(), begin, signal, timeoutMs).catch((again: unknown) => {
-                throw again instanceof StaleConnectionError ? mantaFailure(again.cause) : again;
-            });
-        }
+    #bounds(limitMs: number, signal: AbortSignal | undefined): Bounds {
+        return { signal, deadline: performance.now() + limitMs };
     }
 }
 
@@ -139,9 +125,17 @@ class StaleConnectionError extends Error {}
 
 function connect(
     { manta: { url, user, insecure = false }, key, userAgent }: MantaConnectionOptions,
+    limits: MantaLimits,
     maxSockets: number,
 ): Client {
-    const agent = new MantaAgent({ isTls: !url.startsWith('http:'), insecure, maxSockets });
+    // Else each call would throw where nobody can catch it.
+    validateHeaderValue('user-agent', userAgent);
+    const agent = new MantaAgent({
+        isTls: !url.startsWith('http:'),
+        insecure,
+        maxSockets,
+        userAgent,
+    });
     const client = manta.createClient({
         url,
         user,
@@ -149,13 +143,43 @@ function connect(
         // The client tells every call, which is far too much even for debugging. All loggers of the
         // server share one level, so this one cannot be a child of theirs.
         log: bunyan.createLogger({ name: 'manta', streams: [] }),
-        connectTimeout: CONNECT_TIMEOUT_MS,
+        connectTimeout: limits.connect,
         retry: false,
         agent: agent.agent,
         rejectUnauthorized: !insecure,
-        headers: { 'user-agent': userAgent },
     });
     return { client, agent };
+}
+
+async function repeated<T>(on: Client, begin: Begin<T>, bounds: Bounds): Promise<StartedCall<T>> {
+    const { signal, deadline } = bounds;
+    for (let tries = 1; ; tries += 1) {
+        try {
+            return await once(on, begin, bounds);
+        } catch (error) {
+            const wait = RETRY_PAUSE_MS * 2 ** (tries - 1);
+            const mayRepeat = mayPass(error) && signal?.aborted !== true;
+            if (!mayRepeat || tries === TRIES || performance.now() + wait >= deadline) {
+                throw error;
+            }
+            await pause(wait);
+        }
+    }
+}
+
+/** A connection that was kept open may have been closed at the other end just now: then once more, over a new one. */
+async function once<T>(on: Client, begin: Begin<T>, bounds: Bounds): Promise<StartedCall<T>> {
+    try {
+        return await attempt(on, begin, bounds);
+    } catch (error) {
+        if (!(error instanceof StaleConnectionError)) {
+            throw error;
+        }
+        on.agent.dropIdle();
+        return await attempt(on, begin, bounds).catch((again: unknown) => {
+            throw again instanceof StaleConnectionError ? mantaFailure(again.cause) : again;
+        });
+    }
 }
 
 function isHungUp(error: unknown): boolean {
@@ -164,38 +188,46 @@ function isHungUp(error: unknown): boolean {
 }
 
 /** Begins a call and waits for its first result; whatever ends the wait otherwise ends the request. */
-async function boundedCall<T>(
+async function attempt<T>(
     { client, agent }: Client,
-    id: string,
     begin: Begin<T>,
-    signal: AbortSignal | undefined,
-    timeoutMs: number,
+    { signal, deadline }: Bounds,
 ): Promise<StartedCall<T>> {
     signal?.throwIfAborted();
+    const limitMs = Math.max(1, deadline - performance.now());
+    const call = agent.start();
     let onAbort: (() => void) | undefined;
     let timer: NodeJS.Timeout | undefined;
     try {
         const result = await new Promise<T>((resolve, reject) => {
+            const fail = (error: unknown): void => {
+                const isStale = isHungUp(error) && call.wasReused;
+                reject(
+                    isStale
+                        ? new StaleConnectionError('connection closed', { cause: error })
+                        : mantaFailure(error),
+                );
+            };
+            call.onBroken = fail;
             onAbort = () => reject(signal?.reason as Error);
             signal?.addEventListener('abort', onAbort);
-            timer = setTimeout(() => reject(mantaFailure(new TookTooLong(timeoutMs))), timeoutMs);
-            begin(client, { [CALL_ID]: id }, (error, value) => {
+            timer = setTimeout(() => {
+                agent.dropIdle();
+                fail(new TookTooLong(limitMs));
+            }, limitMs);
+            begin(client, call, (error, value) => {
                 if (error === null || error === undefined) {
                     resolve(value);
                 } else {
-                    const isStale = isHungUp(error) && agent.wasReused(id);
-                    reject(
-                        isStale
-                            ? new StaleConnectionError('connection closed', { cause: error })
-                            : mantaFailure(error),
-                    );
+                    fail(error);
                 }
             });
         });
-        return { result, end: (error) => agent.end(id, error) };
+        return { result, call };
     } catch (error) {
         // Also after a refusal: a request whose body was not wanted would keep its connection.
-        agent.end(id);
+        call.end();
+        agent.forget(call);
         throw error;
     } finally {
         clearTimeout(timer);

@@ -1,77 +1,86 @@
 import type { IncomingMessage } from 'node:http';
-import type { ObjectRange, OpenedObject } from '../object-store.js';
+import { ObjectStoreError, type ObjectRange, type OpenedObject } from '../object-store.js';
 import type { MantaConnection } from './manta-connection.js';
 import { mantaGet } from './manta-get.js';
 import { ObjectStream } from './object-stream.js';
 
-/** Longest wait for the headers, tries included, milliseconds (README table D). */
-const HEADERS_TIMEOUT_MS = 30_000;
-/** Longest time without a byte while somebody wants one, milliseconds (README table D). */
-const STALL_TIMEOUT_MS = 60_000;
-
-/** The `Range` of a request; none for a whole object. */
-function rangeHeader({ start, end }: ObjectRange): Readonly<Record<string, string>> {
-    if (start === undefined && end === undefined) {
-        return {};
-    }
-    return { range: `bytes=${start ?? 0}-${end ?? ''}` };
+/** Bytes of an object that an answer has. */
+interface Part {
+    readonly start: number;
+    /** How many. */
+    readonly length: number;
+    /** Bytes of the whole object. */
+    readonly size: number;
 }
 
-/** Size of the whole object, also where only a part of it comes. */
-function totalSize({ headers }: IncomingMessage): number {
-    const total = /\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1] ?? headers['content-length'];
-    return Number(total);
+/** The `Range` of a request; none for a whole object. */
+function rangeHeader({ start = 0, end }: ObjectRange): Readonly<Record<string, string>> {
+    return start === 0 && end === undefined ? {} : { range: `bytes=${start}-${end ?? ''}` };
+}
+
+/** Which bytes come; `undefined` when the answer does not say so. */
+function partOf({ statusCode, headers }: IncomingMessage): Part | undefined {
+    if (statusCode === 206) {
+        const [, start, end, size] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers['content-range'] ?? '') ?? [];
+        return size === undefined
+            ? undefined
+            : { start: Number(start), length: Number(end) - Number(start) + 1, size: Number(size) };
+    }
+    const size = Number(headers['content-length']);
+    return Number.isSafeInteger(size) ? { start: 0, length: size, size } : undefined;
+}
+
+/** Makes sure that an answer has the bytes that were asked for. @throws ObjectStoreError */
+function requirePart(path: string, { start = 0, end }: ObjectRange, response: IncomingMessage): Part {
+    if ((response.headers['content-type'] ?? '').includes('type=directory')) {
+        throw new ObjectStoreError('ResourceNotFound', 404, `${path} is a directory`);
+    }
+    const part = partOf(response);
+    const length = part && Math.min(end ?? Infinity, part.size - 1) - start + 1;
+    if (part === undefined || part.start !== start || part.length !== length) {
+        throw new ObjectStoreError('UnexpectedAnswer', response.statusCode ?? 0, `other bytes of ${path}`);
+    }
+    return part;
 }
 
 /**
  * Opens an object. A whole one is checked by its MD5 at the end.
  *
- * @throws as {@link ObjectStore} says; status 416 where the range begins behind the end
+ * @throws as {@link ObjectStore} says; status 404 when there is no such object, 416 when the range begins behind its end
  */
 export async function openObject(
     connection: MantaConnection,
     path: string,
     range: ObjectRange,
-    stallMs: number = STALL_TIMEOUT_MS,
 ): Promise<OpenedObject> {
     const { signal } = range;
-    let end = (): void => undefined;
-    const started = await connection.startRepeatable<{
-        readonly stream: ObjectStream;
-        readonly response: IncomingMessage;
-    }>(
-        (client, headers, done) => {
-            mantaGet(client, path, {}, { ...headers, ...rangeHeader(range) }, (error, response) => {
-                if (error !== null && error !== undefined) {
-                    done(error, undefined as never);
-                    return;
+    const { result } = await connection.startRepeatable<OpenedObject>((client, call, done) => {
+        mantaGet(client, path, {}, { ...call.headers, ...rangeHeader(range) }, (error, response) => {
+            try {
+                if (error !== undefined && error !== null) {
+                    throw error as Error;
                 }
-                const { 'content-md5': md5, 'content-length': length } = response.headers;
-                const isWhole = response.statusCode === 200;
+                const part = requirePart(path, range, response);
+                const { 'content-md5': md5, etag } = response.headers;
                 const stream = new ObjectStream({
                     response,
-                    length: Number(length),
-                    md5: isWhole && typeof md5 === 'string' ? md5 : undefined,
-                    stallMs,
+                    length: part.length,
+                    md5: part.length === part.size && typeof md5 === 'string' ? md5 : undefined,
+                    stallMs: connection.limits.stall,
                     signal,
-                    end: () => end(),
+                    end: () => call.end(),
                 });
-                done(null, { stream, response });
-            });
-        },
-        { signal, timeoutMs: HEADERS_TIMEOUT_MS },
-    );
-    end = started.end;
-    const { stream, response } = started.result;
-    if (stream.destroyed) {
-        end();
-    }
-    const { 'content-md5': md5, etag } = response.headers;
-    return {
-        stream,
-        size: totalSize(response),
-        ...(typeof md5 === 'string' ? { md5 } : {}),
-        ...(etag === undefined ? {} : { etag }),
-        bytesRead: () => stream.bytesRead,
-    };
+                done(null, {
+                    stream,
+                    size: part.size,
+                    ...(typeof md5 === 'string' ? { md5 } : {}),
+                    ...(etag === undefined ? {} : { etag }),
+                    bytesRead: () => stream.bytesRead,
+                });
+            } catch (failure) {
+                done(failure, undefined as never);
+            }
+        });
+    }, signal);
+    return result;
 }

@@ -1,8 +1,12 @@
+import type { IncomingMessage } from 'node:http';
 import { ApiError, storageIsDown } from '../../base/errors.js';
 import { ObjectStoreError } from '../object-store.js';
 
 /** Statuses of a store, or of a balancer before it, that is out of order or out of room. */
 const DOWN: ReadonlySet<number> = new Set([408, 429, 502, 503, 504, 507]);
+
+/** Words by which Manta itself says that there is nothing; anything else may not be Manta. */
+const MISSING = /^(?:ResourceNotFound|SourceObjectNotFound|DirectoryDoesNotExist)(?:Error)?$/;
 
 /** An error of the Manta client: of the network, or made from an answer. */
 interface ClientError {
@@ -31,14 +35,22 @@ export function mantaFailure(error: unknown): Error {
     );
 }
 
-/** Tells whether an error says that there is nothing at a path. */
+/** What is wrong with an answer that the client takes for a good one: redirections, for example. */
+export function unexpected(response: IncomingMessage | undefined): ObjectStoreError | undefined {
+    const status = response?.statusCode ?? 0;
+    return status >= 200 && status < 300
+        ? undefined
+        : new ObjectStoreError('UnexpectedAnswer', status, `status ${status}`);
+}
+
+/** Tells whether an error is Manta's word that there is nothing at a path. */
 export function isMissing(error: unknown): boolean {
-    return error instanceof ObjectStoreError && error.status === 404;
+    return error instanceof ObjectStoreError && error.status === 404 && MISSING.test(error.code);
 }
 
 /** Tells whether an error says that the directory for a new object or directory is not there. */
 export function isDirectoryMissing(error: unknown): boolean {
-    return error instanceof ObjectStoreError && error.code === 'DirectoryDoesNotExist';
+    return error instanceof ObjectStoreError && /^DirectoryDoesNotExist/.test(error.code);
 }
 
 /** Tells whether the store does not make links, for this account or at all. */
@@ -49,7 +61,13 @@ export function isLinkRefused(error: unknown): boolean {
     );
 }
 
-/** Tells whether an error is one that may pass: the store was out of reach or out of order. */
-export function isDown(error: unknown): boolean {
-    return error instanceof ApiError && error.code === 'StorageIsDown';
+/**
+ * Tells whether an error is one that may pass: the store was out of reach or out of order, or was
+ * changing the same place for somebody else.
+ */
+export function mayPass(error: unknown): boolean {
+    return (
+        (error instanceof ApiError && error.code === 'StorageIsDown') ||
+        (error instanceof ObjectStoreError && /^ConcurrentRequest/.test(error.code))
+    );
 }

@@ -1,34 +1,26 @@
 import type { IncomingMessage } from 'node:http';
 import type { MantaClient } from 'manta';
-import type { CallHeaders } from './manta-connection.js';
-
-/** Largest error answer that is read, bytes. */
-const MAX_ERROR_SIZE = 65_536;
+import type { CallHeaders } from './manta-call.js';
+import { unexpected } from './manta-failure.js';
 
 type Done = (error: unknown, response: IncomingMessage) => void;
 
 /** What Manta says in an error answer, in the form that the client gives it to others. */
-function errorOf(status: number, body: string): object {
+function errorOf(statusCode: number | undefined, body: string): object {
     try {
         const { code, message } = JSON.parse(body) as { code?: unknown; message?: unknown };
-        return { statusCode: status, code, message };
+        return { statusCode, code, message };
     } catch {
-        return { statusCode: status };
+        return { statusCode };
     }
 }
 
 function readError(response: IncomingMessage, done: (error: unknown) => void): void {
     let body = '';
     response.setEncoding('utf8');
-    response.on('data', (text: string) => {
-        body += text;
-        if (body.length > MAX_ERROR_SIZE) {
-            response.destroy();
-        }
-    });
-    // Also when it breaks off: the status alone says enough.
-    response.once('close', () => done(errorOf(response.statusCode ?? 0, body)));
-    response.on('error', () => undefined);
+    // How much may come, and what happens when it breaks off, is the call's business.
+    response.on('data', (text: string) => (body += text));
+    response.once('end', () => done(errorOf(response.statusCode, body)));
 }
 
 /**
@@ -62,7 +54,7 @@ export function mantaGet(
                 } else if (refused !== null && refused !== undefined) {
                     readError(response, fail);
                 } else {
-                    done(null, response);
+                    done(unexpected(response), response);
                 }
             });
         });

@@ -1,5 +1,5 @@
 import { buffer } from 'node:stream/consumers';
-import type { ListedObject } from '../object-store.js';
+import { ObjectStoreError, type ListedObject } from '../object-store.js';
 import type { MantaConnection } from './manta-connection.js';
 import { isMissing } from './manta-failure.js';
 import { mantaGet } from './manta-get.js';
@@ -26,23 +26,31 @@ function isLine(value: unknown): value is Line {
     return typeof name === 'string' && typeof type === 'string';
 }
 
-/** @throws Error for a line that is none of a listing, so that nothing is taken for empty that is not */
+/** @throws ObjectStoreError for a line that is none of a listing, so that nothing is taken for empty that is not */
 function parseLines(text: string): readonly Line[] {
     return text
         .split('\n')
         .filter((line) => line !== '')
         .map((line) => {
-            const value: unknown = JSON.parse(line);
+            const value = parseLine(line);
             if (!isLine(value)) {
-                throw new Error('not a directory listing');
+                throw new ObjectStoreError('InvalidListing', 200, 'not a directory listing');
             }
             return value;
         });
 }
 
+function parseLine(line: string): unknown {
+    try {
+        return JSON.parse(line);
+    } catch {
+        return undefined;
+    }
+}
+
 async function readPage(connection: MantaConnection, path: string, marker: string): Promise<readonly Line[]> {
     const query = { limit: String(PAGE), ...(marker === '' ? {} : { marker }) };
-    const text = await connection.repeatable<string>((client, headers, done) => {
+    const text = await connection.repeatable<string>((client, { headers }, done) => {
         mantaGet(client, path, query, { ...headers, accept: LISTING }, (error, response) => {
             if (error !== null && error !== undefined) {
                 done(error, '');
@@ -52,7 +60,7 @@ async function readPage(connection: MantaConnection, path: string, marker: strin
                     (failure: unknown) => done(failure, ''),
                 );
             } else {
-                done(new Error(`not a directory: ${path}`), '');
+                done(new ObjectStoreError('NotADirectory', 200, `not a directory: ${path}`), '');
             }
         });
     });

@@ -1,8 +1,7 @@
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import type { Info } from 'manta';
-import { storageIsDown } from '../../base/errors.js';
+import type { Answered, Info, MantaClient } from 'manta';
 import {
     ObjectStoreError,
     type CopyOptions,
@@ -16,8 +15,10 @@ import {
     type PutOptions,
 } from '../object-store.js';
 import { MantaConnection, type MantaConnectionOptions } from './manta-connection.js';
+import type { CallHeaders } from './manta-call.js';
+import { MantaCopier } from './manta-copy.js';
 import { openObject } from './manta-download.js';
-import { isDirectoryMissing, isLinkRefused, isMissing } from './manta-failure.js';
+import { isDirectoryMissing, isLinkRefused, isMissing, unexpected } from './manta-failure.js';
 import { listDirectory } from './manta-listing.js';
 import { conditionHeaders, MantaUpload, storedFacts } from './manta-upload.js';
 
@@ -30,6 +31,7 @@ export class MantaObjects implements ObjectStore {
     readonly user: string;
     readonly #rootDir: string;
     readonly #connection: MantaConnection;
+    readonly #copier: MantaCopier;
     /** Some installations, or accounts, have no links; that does not change while a server runs. */
     #linksRefused = false;
 
@@ -38,6 +40,7 @@ export class MantaObjects implements ObjectStore {
         this.user = options.manta.user;
         this.#rootDir = options.manta.rootDir;
         this.#connection = new MantaConnection(options);
+        this.#copier = new MantaCopier(this.#connection);
     }
 
     async check(): Promise<void> {
@@ -75,22 +78,19 @@ export class MantaObjects implements ObjectStore {
 
     async put(path: string, bytes: Buffer, options: PutOptions): Promise<Partial<ObjectFacts>> {
         const { contentType, md5, signal } = options;
-        return this.#connection.call(
-            (client, headers, done) => {
-                client.put(
-                    path,
-                    Readable.from([bytes], { objectMode: false }),
-                    {
-                        type: contentType,
-                        size: bytes.length,
-                        ...(md5 === undefined ? {} : { md5 }),
-                        headers: { ...headers, ...conditionHeaders(options) },
-                    },
-                    (error, response) => done(error, storedFacts(response?.headers)),
-                );
-            },
-            { signal },
-        );
+        return this.#connection.call((client, { headers }, done) => {
+            client.put(
+                path,
+                Readable.from(bytes.length === 0 ? [] : [bytes], { objectMode: false }),
+                {
+                    type: contentType,
+                    size: bytes.length,
+                    ...(md5 === undefined ? {} : { md5 }),
+                    headers: { ...headers, ...conditionHeaders(options) },
+                },
+                (error, response) => done(error ?? unexpected(response), storedFacts(response?.headers)),
+            );
+        }, signal);
     }
 
     async upload(path: string, options: PutOptions): Promise<ObjectUpload> {
@@ -98,7 +98,18 @@ export class MantaObjects implements ObjectStore {
     }
 
     async open(path: string, range: ObjectRange = {}): Promise<OpenedObject | undefined> {
-        return unlessNotFound(openObject(this.#connection, path, range));
+        const { start = 0, end } = range;
+        if (end !== undefined && end < start) {
+            return this.#openNothing(path);
+        }
+        try {
+            return await unlessMissing(openObject(this.#connection, path, range));
+        } catch (error) {
+            if (error instanceof ObjectStoreError && error.status === 416) {
+                return this.#openNothing(path);
+            }
+            throw error;
+        }
     }
 
     async read(
@@ -114,42 +125,38 @@ export class MantaObjects implements ObjectStore {
             throw new Error(`${path} has ${opened.size} bytes, more than ${maxSize}`);
         }
         const { etag } = opened;
-        const bytes = await buffer(opened.stream).catch((error: unknown) => {
-            throw storageIsDown(error);
-        });
+        const bytes = await buffer(opened.stream);
         return { bytes, ...(etag === undefined ? {} : { etag }) };
     }
 
     async stat(path: string): Promise<FoundObject | undefined> {
-        const info = await unlessNotFound(
-            this.#connection.repeatable<Info>((client, headers, done) =>
-                client.info(path, { headers }, done),
-            ),
+        const found = this.#connection.repeatable<FoundObject>((client, { headers }, done) =>
+            client.info(path, { headers }, (error, info, response) => {
+                const found = foundObject(info);
+                if (found instanceof Error) {
+                    done(error ?? unexpected(response) ?? found, undefined as never);
+                } else {
+                    done(error ?? unexpected(response), found);
+                }
+            }),
         );
-        if (info === undefined) {
-            return undefined;
-        }
-        const { md5, etag, size = 0, extension } = info;
-        return {
-            size,
-            ...(md5 === undefined ? {} : { md5 }),
-            ...(etag === undefined ? {} : { etag }),
-            isDirectory: extension === 'directory',
-        };
+        return found.catch((error: unknown) => {
+            // An answer without a body has no word of Manta's.
+            if (error instanceof ObjectStoreError && error.status === 404) {
+                return undefined;
+            }
+            throw error;
+        });
     }
 
     async remove(path: string): Promise<boolean> {
-        return (await unlessNotFound(this.#unlink(path).then(() => true))) ?? false;
+        return (await unlessMissing(this.#unlink(path).then(() => true))) ?? false;
     }
 
     async copy(from: string, to: string, { link = true, signal }: CopyOptions = {}): Promise<void> {
         if (link && !this.#linksRefused) {
             try {
-                await this.#connection.call<undefined>(
-                    (client, headers, done) =>
-                        client.ln(from, to, { headers }, (error) => done(error, undefined)),
-                    { signal },
-                );
+                await this.#change((client, headers, done) => client.ln(from, to, { headers }, done), signal);
                 return;
             } catch (error) {
                 if (!isLinkRefused(error)) {
@@ -158,7 +165,7 @@ export class MantaObjects implements ObjectStore {
                 this.#linksRefused = true;
             }
         }
-        await this.#copyBytes(from, to, signal);
+        await this.#copier.copy(from, to, signal);
     }
 
     list(path: string): AsyncIterable<ListedObject> {
@@ -170,44 +177,48 @@ export class MantaObjects implements ObjectStore {
     }
 
     async #mkdir(path: string): Promise<void> {
-        await this.#connection.repeatable<undefined>((client, headers, done) =>
-            client.mkdir(path, { headers }, (error) => done(error, undefined)),
-        );
+        await this.#change((client, headers, done) => client.mkdir(path, { headers }, done));
     }
 
     async #unlink(path: string): Promise<void> {
-        await this.#connection.call<undefined>((client, headers, done) =>
-            client.unlink(path, { headers }, (error) => done(error, undefined)),
-        );
+        await this.#change((client, headers, done) => client.unlink(path, { headers }, done));
     }
 
-    /** The store checks what it gets by size and MD5; what it has already, the client checks on the way. */
-    async #copyBytes(from: string, to: string, signal: AbortSignal | undefined): Promise<void> {
-        const source = await openObject(this.#connection, from, signal === undefined ? {} : { signal });
-        try {
-            const { size, md5 } = source;
-            const upload = await this.upload(to, {
-                contentType: 'application/octet-stream',
-                size,
-                ...(md5 === undefined ? {} : { md5 }),
-                ...(signal === undefined ? {} : { signal }),
-            });
-            try {
-                for await (const chunk of source.stream as AsyncIterable<Buffer>) {
-                    await upload.write(chunk);
-                }
-                await upload.end();
-            } catch (error) {
-                await upload.abort();
-                throw error;
-            }
-        } finally {
-            source.stream.destroy();
-        }
+    /** A change that comes to the same when it is made twice. */
+    async #change(
+        begin: (client: MantaClient, headers: CallHeaders, done: Answered) => void,
+        signal?: AbortSignal,
+    ): Promise<void> {
+        await this.#connection.repeatable<undefined>((client, { headers }, done) => {
+            begin(client, headers, (error, response) => done(error ?? unexpected(response), undefined));
+        }, signal);
+    }
+
+    /** No byte of an object that is there. */
+    async #openNothing(path: string): Promise<OpenedObject | undefined> {
+        const found = await this.stat(path);
+        return found === undefined || found.isDirectory
+            ? undefined
+            : { ...found, stream: Readable.from([], { objectMode: false }), bytesRead: () => 0 };
     }
 }
 
-async function unlessNotFound<T>(call: Promise<T>): Promise<T | undefined> {
+/** What the client found; `undefined`: it found nothing. */
+function foundObject(info: Info | undefined): FoundObject | ObjectStoreError {
+    const { md5, etag, type = '' } = info ?? {};
+    const isDirectory = type.includes('type=directory');
+    const size = isDirectory ? 0 : info?.size;
+    return size === undefined
+        ? new ObjectStoreError('UnexpectedAnswer', 200, 'no size in the answer')
+        : {
+              size,
+              ...(md5 === undefined ? {} : { md5 }),
+              ...(etag === undefined ? {} : { etag }),
+              isDirectory,
+          };
+}
+
+async function unlessMissing<T>(call: Promise<T>): Promise<T | undefined> {
     try {
         return await call;
     } catch (error) {

@@ -4,13 +4,9 @@ import { internalError } from '../../base/errors.js';
 import { TookTooLong } from '../../base/within.js';
 import { MAX_IMAGE_SIZE } from '../../base/constants.js';
 import type { ObjectFacts, ObjectUpload, PutOptions } from '../object-store.js';
-import type { CallHeaders, MantaConnection, StartedCall } from './manta-connection.js';
-import { mantaFailure } from './manta-failure.js';
-
-/** Longest wait until the store wants the bytes, milliseconds (README table D). */
-const CONTINUE_TIMEOUT_MS = 30_000;
-/** Longest time that the store may take for a piece, or at the end for making all safe, milliseconds (README table D). */
-const STALL_TIMEOUT_MS = 60_000;
+import type { CallHeaders, MantaCall } from './manta-call.js';
+import type { MantaConnection, StartedCall } from './manta-connection.js';
+import { mantaFailure, unexpected } from './manta-failure.js';
 
 /**
  * What the Manta client believes to be the source of an object. It asks for the bytes by `pipe`, once
@@ -18,18 +14,15 @@ const STALL_TIMEOUT_MS = 60_000;
  * known to have gone before its memory is used again.
  */
 class UploadSource extends Readable {
-    readonly sink: Promise<Writable>;
-    #wanted: (sink: Writable) => void = () => undefined;
+    readonly #onWanted: (sink: Writable) => void;
 
-    constructor() {
+    constructor(onWanted: (sink: Writable) => void) {
         super();
-        this.sink = new Promise((resolve) => {
-            this.#wanted = resolve;
-        });
+        this.#onWanted = onWanted;
     }
 
     override pipe<T extends NodeJS.WritableStream>(sink: T): T {
-        this.#wanted(sink as unknown as Writable);
+        this.#onWanted(sink as unknown as Writable);
         return sink;
     }
 
@@ -38,129 +31,164 @@ class UploadSource extends Readable {
     }
 }
 
-/** An upload that the store wants. */
-interface Begun {
+/** How an upload ended: with what the store has, or why it has nothing. */
+type Outcome = { readonly facts: Partial<ObjectFacts> } | { readonly error: unknown };
+
+/** An upload whose bytes the store wants. */
+interface Wanted {
     readonly sink: Writable;
-    /** The client's last word. */
-    readonly outcome: Promise<Partial<ObjectFacts>>;
+    readonly outcome: OutcomeKeeper;
 }
 
-/** Has the client store what comes from `source`. @throws as {@link mantaFailure} says */
+/** The first outcome that is told, for one listener at a time. */
+class OutcomeKeeper {
+    #outcome: Outcome | undefined;
+    #listener: (outcome: Outcome) => void = () => undefined;
+
+    settle(outcome: Outcome): void {
+        if (this.#outcome === undefined) {
+            this.#outcome = outcome;
+            this.#listener(outcome);
+        }
+    }
+
+    /** Replaces the listener; it is told at once what is known. */
+    listen(listener: (outcome: Outcome) => void): void {
+        this.#listener = listener;
+        if (this.#outcome !== undefined) {
+            listener(this.#outcome);
+        }
+    }
+}
+
+/** Has the client store what comes from `source`. */
 function putObject(
     client: MantaClient,
     path: string,
     source: UploadSource,
     headers: CallHeaders,
     options: PutOptions,
-): Promise<Partial<ObjectFacts>> {
+    outcome: OutcomeKeeper,
+): void {
     const { contentType, size, md5 } = options;
     // What the store allows else is less than the largest image.
     const limit = size === undefined ? { 'max-content-length': String(MAX_IMAGE_SIZE) } : {};
-    return new Promise((resolve, reject) => {
-        client.put(
-            path,
-            source,
-            {
-                type: contentType,
-                ...(size === undefined ? {} : { size }),
-                ...(md5 === undefined ? {} : { md5 }),
-                headers: { ...headers, ...conditionHeaders(options), ...limit },
-            },
-            (error, response) => {
-                if (error === null || error === undefined) {
-                    resolve(storedFacts(response?.headers));
-                } else {
-                    reject(mantaFailure(error));
-                }
-            },
-        );
-    });
+    client.put(
+        path,
+        source,
+        {
+            type: contentType,
+            ...(size === undefined ? {} : { size }),
+            ...(md5 === undefined ? {} : { md5 }),
+            headers: { ...headers, ...conditionHeaders(options), ...limit },
+        },
+        (refused, response) => {
+            const error = refused ?? unexpected(response);
+            outcome.settle(error === undefined ? { facts: storedFacts(response?.headers) } : { error });
+        },
+    );
 }
 
 /** An object on its way to Manta. */
 export class MantaUpload implements ObjectUpload {
     readonly #sink: Writable;
-    readonly #outcome: Promise<Partial<ObjectFacts>>;
-    readonly #end: (error?: Error) => void;
+    readonly #outcome: OutcomeKeeper;
+    readonly #call: MantaCall;
     readonly #stallMs: number;
 
-    private constructor(started: StartedCall<Begun>, stallMs: number) {
-        this.#sink = started.result.sink;
-        this.#outcome = started.result.outcome;
-        this.#end = started.end;
+    readonly #signal: AbortSignal | undefined;
+
+    private constructor({ result, call }: StartedCall<Wanted>, stallMs: number, signal?: AbortSignal) {
+        this.#sink = result.sink;
+        this.#outcome = result.outcome;
+        this.#call = call;
         this.#stallMs = stallMs;
-        // A write that comes after it was cut off says so by itself.
-        this.#outcome.catch(() => undefined);
-        this.#sink.on('error', () => undefined);
+        this.#signal = signal;
+        const onAbort = (): void => call.break(signal?.reason as Error);
+        signal?.addEventListener('abort', onAbort);
+        this.#sink.once('close', () => signal?.removeEventListener('abort', onAbort));
+        this.#rest();
     }
 
     /** Resolves when the store wants the bytes. @throws as {@link ObjectStore} says */
-    static async start(
-        connection: MantaConnection,
-        path: string,
-        options: PutOptions,
-        stallMs: number = STALL_TIMEOUT_MS,
-    ): Promise<MantaUpload> {
-        const started = await connection.start<Begun>(
-            (client, headers, done) => {
-                const source = new UploadSource();
-                const outcome = putObject(client, path, source, headers, options);
-                outcome.catch((error: unknown) => done(error, undefined as never));
-                void source.sink.then((sink) => done(null, { sink, outcome }));
-            },
-            { signal: options.signal, timeoutMs: CONTINUE_TIMEOUT_MS },
-        );
-        return new MantaUpload(started, stallMs);
+    static async start(connection: MantaConnection, path: string, options: PutOptions): Promise<MantaUpload> {
+        const { signal } = options;
+        const started = await connection.start<Wanted>((client, call, done) => {
+            const outcome = new OutcomeKeeper();
+            call.onBroken = (error) => outcome.settle({ error });
+            outcome.listen((ended) => {
+                const error = 'error' in ended ? ended.error : new Error('the store asked for no bytes');
+                done(error, undefined as never);
+            });
+            const source = new UploadSource((sink) => done(null, { sink, outcome }));
+            putObject(client, path, source, call.headers, options, outcome);
+        }, signal);
+        return new MantaUpload(started, connection.limits.stall, signal);
     }
 
     async write(chunk: Buffer): Promise<void> {
         if (chunk.length === 0) {
             return;
         }
-        await this.#bounded(
-            new Promise<void>((resolve, reject) => {
-                this.#sink.write(chunk, (error) => {
-                    if (error === null || error === undefined) {
-                        resolve();
-                    } else {
-                        reject(error);
-                    }
-                });
-            }),
-        );
+        await this.#bounded<undefined>((resolve, reject) => {
+            this.#outcome.listen((ended) => {
+                reject(
+                    'error' in ended
+                        ? ended.error
+                        : internalError('the store answered before the end of the object'),
+                );
+            });
+            this.#sink.write(chunk, (error) => {
+                // What the store says is why it failed; what the connection says is only that it did.
+                if (error === null || error === undefined) {
+                    resolve(undefined);
+                }
+            });
+        });
     }
 
     async end(): Promise<Partial<ObjectFacts>> {
-        this.#sink.end();
-        return this.#bounded(this.#outcome);
+        return this.#bounded((resolve, reject) => {
+            this.#outcome.listen((ended) => {
+                if ('error' in ended) {
+                    reject(ended.error);
+                } else {
+                    resolve(ended.facts);
+                }
+            });
+            this.#sink.end();
+        });
     }
 
     abort(): Promise<void> {
-        this.#end(new Error('upload given up'));
+        this.#call.break(new Error('upload given up'));
         return Promise.resolve();
     }
 
-    /** What the store says before the end is why it failed; what the connection says is only that it did. */
-    async #bounded<T>(work: Promise<T>): Promise<T> {
+    /** Nobody waits: what the store says is kept, and a refusal must not keep the connection. */
+    #rest(): void {
+        this.#outcome.listen((ended) => {
+            if ('error' in ended) {
+                this.#call.end();
+            }
+        });
+    }
+
+    async #bounded<T>(
+        begin: (resolve: (value: T) => void, reject: (error: unknown) => void) => void,
+    ): Promise<T> {
         let timer: NodeJS.Timeout | undefined;
-        const cutShort = this.#outcome.then(() => {
-            throw internalError('the store answered before the end of the object');
-        });
-        const stalled = new Promise<never>((_resolve, reject) => {
-            timer = setTimeout(() => {
-                const error = new TookTooLong(this.#stallMs);
-                this.#end(error);
-                reject(error);
-            }, this.#stallMs);
-        });
         try {
-            return await Promise.race([work, ...(work === this.#outcome ? [] : [cutShort]), stalled]);
+            return await new Promise<T>((resolve, reject) => {
+                timer = setTimeout(() => reject(new TookTooLong(this.#stallMs)), this.#stallMs);
+                begin(resolve, (error) => reject(error));
+            });
         } catch (error) {
-            this.#end();
-            throw mantaFailure(error);
+            this.#call.end();
+            throw this.#signal?.aborted === true ? this.#signal.reason : mantaFailure(error);
         } finally {
             clearTimeout(timer);
-            cutShort.catch(() => undefined);
+            this.#rest();
         }
     }
 }

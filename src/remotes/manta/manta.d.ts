@@ -15,12 +15,15 @@ declare module 'manta' {
     }
 
     export interface Info {
-        /** `directory` for one. */
-        readonly extension?: string;
+        /** Media type. */
+        readonly type?: string;
         readonly etag?: string;
         readonly md5?: string;
         readonly size?: number;
     }
+
+    /** Called with an error, or with the answer. */
+    export type Answered = (error: unknown, response?: IncomingMessage) => void;
 
     export interface MantaClient {
         /** A path as it is sent. */
@@ -41,16 +44,15 @@ declare module 'manta' {
                 done: (error: unknown, request: ClientRequest) => void,
             ): void;
         };
-        info(path: string, options: CallOptions, done: (error: unknown, info: Info) => void): void;
-        ln(from: string, to: string, options: CallOptions, done: (error: unknown) => void): void;
-        mkdir(path: string, options: CallOptions, done: (error: unknown) => void): void;
-        put(
+        info(
             path: string,
-            input: Readable,
-            options: PutOptions,
-            done: (error: unknown, response?: IncomingMessage) => void,
+            options: CallOptions,
+            done: (error: unknown, info: Info, response?: IncomingMessage) => void,
         ): void;
-        unlink(path: string, options: CallOptions, done: (error: unknown) => void): void;
+        ln(from: string, to: string, options: CallOptions, done: Answered): void;
+        mkdir(path: string, options: CallOptions, done: Answered): void;
+        put(path: string, input: Readable, options: PutOptions, done: Answered): void;
+        unlink(path: string, options: CallOptions, done: Answered): void;
     }
 
     export type Sign = (data: string, done: (error: unknown, signature?: unknown) => void) => void;
@@ -65,7 +67,6 @@ declare module 'manta' {
         readonly retry: false;
         readonly agent: Agent;
         readonly rejectUnauthorized: boolean;
-        readonly headers: Readonly<Record<string, string>>;
     }): MantaClient;
 
     export function privateKeySigner(options: { readonly key: string; readonly user: string }): Sign;

@@ -77,7 +77,8 @@ export class ObjectStream extends Readable {
         clearTimeout(this.#stalled);
         signal?.removeEventListener('abort', this.#onAbort);
         this.#check?.cancel();
-        if (!response.complete) {
+        // Also when all has come but not been read: until then the answer keeps its connection.
+        if (!response.readableEnded) {
             end();
         }
         done(error);
