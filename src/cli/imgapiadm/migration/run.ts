@@ -1,3 +1,4 @@
+import { OutgoingError } from '../../../base/http-errors.js';
 import type { RemoteState } from '../../../remotes/imgapi/answers.js';
 import { EXIT, type Invocation } from '../command.js';
 import { failureFacts, failureText } from '../failure-text.js';
@@ -45,6 +46,16 @@ function questionOf({ moves, icons, bytes }: Survey, target: string): string {
     return `Move ${countText(moves, 'image')} (${bytesText(bytes)}) to ${target}${also}?`;
 }
 
+/** Says how to be let in. */
+function explained(error: unknown): unknown {
+    if (!(error instanceof OutgoingError) || error.status !== 401) {
+        return error;
+    }
+    const hint =
+        'sign with --user and --identity; a server with authType "none" tells only in mode "dc" where files are';
+    return new Error(`${failureText(error)}; ${hint}`, { cause: error });
+}
+
 /** One run of `migrate-stor`, from the first question to the server to the summary. */
 export class MigrationRun {
     readonly #order: MigrationOrder;
@@ -89,7 +100,7 @@ export class MigrationRun {
             return await this.#work(new Migration(options));
         } catch (error) {
             if (this.#interrupt.status === undefined) {
-                throw error;
+                throw explained(error);
             }
             // Before anything was begun.
             this.#summarize();
