@@ -107,7 +107,8 @@ async function makeOneDirectory(path: string): Promise<void> {
  * @throws the file system's error
  */
 export async function makeDirectory(path: string): Promise<void> {
-    await beingMade.get(dirname(path));
+    // Whether it could be made is seen below.
+    await beingMade.get(dirname(path))?.catch(() => undefined);
     // Node's own recursion reports a read-only or failing disk as ENOENT.
     try {
         await makeOneDirectory(path);
@@ -116,6 +117,8 @@ export async function makeDirectory(path: string): Promise<void> {
             throw error;
         }
         await makeDirectory(dirname(path));
+        // Not together with somebody who began while there was no parent.
+        await beingMade.get(path)?.catch(() => undefined);
         await makeOneDirectory(path);
     }
 }

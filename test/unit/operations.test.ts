@@ -52,6 +52,19 @@ void t.test('directories made by many at once', async (t) => {
     await Promise.all(paths.map(makeDirectory));
     for (const path of paths) t.ok(statSync(path).isDirectory(), path);
     t.equal(statSync(join(base, 'e/f')).mode & 0o777, 0o750);
+    for (let round = 0; round < 50; round += 1) {
+        const deep = join(base, `${round}`, 'x', 'y', 'z');
+        // Some begin while others are halfway.
+        await Promise.all(
+            Array.from({ length: 8 }, async (_none, turn) => {
+                for (let wait = 0; wait < turn; wait += 1) {
+                    await new Promise((resolve) => setImmediate(resolve));
+                }
+                await makeDirectory(deep);
+            }),
+        );
+        t.ok(statSync(deep).isDirectory());
+    }
     writeFileSync(join(base, 'file'), '');
     const below = [join(base, 'file'), join(base, 'file', 'x')];
     for (const path of below) {
