@@ -136,6 +136,7 @@ export class ImageServer {
             backends: this.#backends,
             directories,
             config,
+            keys: this.#keys,
             log,
             clock: systemClock,
         });
@@ -152,6 +153,7 @@ export class ImageServer {
             backends: this.#backends,
             keys: this.#keys,
             roles: this.#roles,
+            tasks: this.#tasks,
             renderer,
             log,
             health,
@@ -216,6 +218,7 @@ export class ImageServer {
             accounts: images.accounts,
             keys: this.#keys,
             lock,
+            foreignOwner: this.#tasks.foreignOwner,
         });
         return new HealthMonitor(checks, systemClock);
     }
@@ -273,12 +276,14 @@ export class ImageServer {
             database: this.#backends.database,
             log: this.#log,
         });
-        if (restart) {
-            await this.stop().then(
-                () => this.#end(0),
-                (error: unknown) => this.#fail(error),
-            );
+        if (!restart) {
+            this.#tasks.lookAtManta();
+            return;
         }
+        await this.stop().then(
+            () => this.#end(0),
+            (error: unknown) => this.#fail(error),
+        );
     }
 
     /** Logs a summary of the state (operations 1.4, SIGUSR2). Never rejects. */

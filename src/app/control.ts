@@ -1,5 +1,6 @@
 import type Logger from 'bunyan';
 import type { KeyFiles } from '../auth/key-files.js';
+import { serviceUnavailable, storageIsDown } from '../base/errors.js';
 import { setLogLevel } from '../base/log.js';
 import { VERSION } from '../base/constants.js';
 import { within } from '../base/within.js';
@@ -11,6 +12,7 @@ import type { HealthMonitor, HealthReport } from '../maintenance/health.js';
 import type { Backends } from './backends.js';
 import type { LiveConfig } from './live-config.js';
 import type { Roles } from './roles.js';
+import type { ServerTasks } from './tasks.js';
 
 /** What the control acts on. */
 export interface ControlOptions {
@@ -18,6 +20,7 @@ export interface ControlOptions {
     readonly backends: Backends;
     readonly keys: KeyFiles | undefined;
     readonly roles: Roles;
+    readonly tasks: Pick<ServerTasks, 'syncKeys'>;
     readonly renderer: DocumentRenderer;
     readonly log: Logger;
     readonly health: HealthMonitor;
@@ -27,6 +30,8 @@ export interface ControlOptions {
 
 /** Longest wait for key files; loading them goes on (http-api 3.25). */
 const KEYS_LIMIT_MS = 5000;
+/** Longest wait for keys in Manta, several calls of it; copying them goes on. */
+const KEY_SYNC_LIMIT_MS = 60_000;
 
 function manifestsOf(images: Iterable<StoredImage>): Readonly<Record<string, unknown>> {
     return Object.fromEntries(
@@ -42,11 +47,24 @@ export class Control implements ProcessControl {
         this.#options = options;
     }
 
-    async reloadAuthKeys(): Promise<void> {
-        const { keys } = this.#options;
+    async reloadAuthKeys(withManta: boolean): Promise<void> {
+        const { keys, tasks } = this.#options;
+        const synced = tasks.syncKeys();
         if (keys !== undefined) {
             // Loading never rejects: only the limit does.
             await within(KEYS_LIMIT_MS, keys.load()).catch(() => undefined);
+        }
+        if (!withManta) {
+            return;
+        }
+        const outcome = await within(KEY_SYNC_LIMIT_MS, synced).catch((error: unknown) => {
+            throw storageIsDown(error);
+        });
+        if (outcome === 'elsewhere') {
+            throw serviceUnavailable('keys in Manta are copied by another process', 1);
+        }
+        if (outcome === 'failed') {
+            throw storageIsDown();
         }
     }
 

@@ -3,6 +3,7 @@ import type { KeyStore } from '../auth/auth.js';
 import type { Database } from '../database/database.js';
 import type { BaseLock } from '../lock/base-lock.js';
 import { type HealthCheck, HealthProblem, judgeFree } from '../maintenance/health.js';
+import type { MarkedOwner } from '../maintenance/owner-marker.js';
 import type { Storage } from '../storage/storage.js';
 
 /** What the checks look at. */
@@ -15,6 +16,8 @@ export interface HealthSubjects {
     readonly accounts: AccountDirectory | undefined;
     readonly keys: KeyStore | undefined;
     readonly lock: BaseLock;
+    /** Who else uses the Manta area; absent: nobody looks. */
+    readonly foreignOwner: (() => MarkedOwner | undefined) | undefined;
 }
 
 function storageCheck(storage: Storage, isOnly: boolean): HealthCheck {
@@ -78,6 +81,21 @@ function lockCheck(lock: BaseLock): HealthCheck {
     };
 }
 
+function ownerCheck(foreignOwner: () => MarkedOwner | undefined): HealthCheck {
+    return {
+        name: 'manta.owner',
+        impact: 'degraded',
+        run: () => {
+            const owner = foreignOwner();
+            return owner === undefined
+                ? Promise.resolve({})
+                : Promise.reject(
+                      new HealthProblem('another host uses this Manta area', 'degraded', { owner }),
+                  );
+        },
+    };
+}
+
 /** Whether a check of {@link healthChecks} is about something the server depends on, not about itself. */
 export function isDependency(check: string): boolean {
     return check === 'database' || check === 'ufds' || check.startsWith('stor.');
@@ -100,5 +118,6 @@ export function healthChecks(subjects: HealthSubjects): readonly HealthCheck[] {
         ...(subjects.accounts === undefined ? [] : [accountsCheck(subjects.accounts)]),
         ...(subjects.keys === undefined ? [] : [keysCheck(subjects.keys)]),
         lockCheck(subjects.lock),
+        ...(subjects.foreignOwner === undefined ? [] : [ownerCheck(subjects.foreignOwner)]),
     ];
 }

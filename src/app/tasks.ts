@@ -1,4 +1,5 @@
 import type Logger from 'bunyan';
+import type { KeyFiles } from '../auth/key-files.js';
 import type { Clock } from '../base/clock.js';
 import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
 import { recoverUploads } from '../images/recover-uploads.js';
@@ -6,18 +7,25 @@ import { rollBackAbandonedClones } from '../images/recover-clones.js';
 import { settleAbandonedExports } from '../images/recover-exports.js';
 import { purgePlaceholders } from '../maintenance/purge.js';
 import { findRecord } from '../maintenance/record-exists.js';
+import type { MarkedOwner } from '../maintenance/owner-marker.js';
 import { sweep } from '../maintenance/sweep.js';
 import { type BackgroundTask, TaskScheduler } from '../maintenance/tasks.js';
 import type { Backends } from './backends.js';
+import { KEY_MIRROR_TASK, MantaTasks, OWNER_TASK } from './manta-tasks.js';
 
 /** What the tasks of a server work on. */
 export interface ServerTasksOptions {
     readonly backends: Backends;
     readonly directories: BaseDirectories;
     readonly config: ConfigSource;
+    /** Absent: nobody signs. */
+    readonly keys: KeyFiles | undefined;
     readonly clock: Clock;
     readonly log: Logger;
 }
+
+/** What became of copying the keys in Manta: another process does that, which cannot be asked to. */
+export type KeySync = 'done' | 'failed' | 'elsewhere';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -26,16 +34,39 @@ const DAY = 24 * 60 * MINUTE;
 /** The background tasks that only the holder of the lock runs (operations 1.9). */
 export class ServerTasks {
     readonly #options: ServerTasksOptions;
+    readonly #manta: MantaTasks;
     #tasks: TaskScheduler | undefined;
     #purged = 0;
 
     constructor(options: ServerTasksOptions) {
         this.#options = options;
+        this.#manta = new MantaTasks(options);
     }
 
     /** Expired placeholders deleted since the start of the process. */
     get placeholdersPurged(): number {
         return this.#purged;
+    }
+
+    /** Looks who else uses the Manta area; absent: nobody looks. */
+    get foreignOwner(): (() => MarkedOwner | undefined) | undefined {
+        const { owner } = this.#manta;
+        return owner && (() => owner.foreign);
+    }
+
+    /** Copies the keys in Manta and puts them in force. Nothing to copy counts as done. Never rejects. */
+    async syncKeys(): Promise<KeySync> {
+        if (this.#manta.mirror === undefined) {
+            return 'done';
+        }
+        const isDone = await this.#tasks?.now(KEY_MIRROR_TASK);
+        return isDone === undefined ? 'elsewhere' : isDone ? 'done' : 'failed';
+    }
+
+    /** Looks at once at what an operator may have changed in Manta. */
+    lookAtManta(): void {
+        void this.#tasks?.now(KEY_MIRROR_TASK);
+        void this.#tasks?.now(OWNER_TASK);
     }
 
     /** Sets the timers, once. */
@@ -110,12 +141,18 @@ export class ServerTasks {
                     );
                 },
             },
-            {
-                name: 'archive retention',
-                firstAfterMs: MINUTE,
-                everyMs: DAY,
-                run: (signal) => this.#removeOldArchive(signal),
-            },
+            // Only where the archive stays: what is on its way to Manta is nobody's to remove.
+            ...(this.#manta.pushesArchive
+                ? []
+                : [
+                      {
+                          name: 'archive retention',
+                          firstAfterMs: MINUTE,
+                          everyMs: DAY,
+                          run: (signal: AbortSignal) => this.#removeOldArchive(signal),
+                      },
+                  ]),
+            ...this.#manta.table(),
         ];
     }
 

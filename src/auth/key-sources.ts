@@ -8,17 +8,36 @@ export type KeyMap = ReadonlyMap<string, readonly string[]>;
 /** Largest key file, bytes: about 1,000 RSA keys. */
 export const MAX_KEY_FILE_SIZE = 1_048_576;
 /** Most key files in one directory. */
-const MAX_KEY_FILES = 10_000;
+export const MAX_KEY_FILES = 10_000;
 
 const EXTENSION = '.keys';
 
+/** Names of the directories that key files lie in: that of the operator guide, then that which existing installations use (D20). */
+export const KEY_LAYOUTS = ['keys', 'authkeys'] as const;
+/** One of {@link KEY_LAYOUTS}. */
+export type KeyLayout = (typeof KEY_LAYOUTS)[number];
+
+/** Where the key files of a layout lie: the operator's own, or the copies of those in Manta. */
+export function keyDirectory(
+    directories: BaseDirectories,
+    layout: KeyLayout,
+    kind: 'local' | 'manta',
+): string {
+    return join(directories.etc, layout, kind);
+}
+
+/** Whether a file of this name is read for keys. */
+export function isKeyFileName(name: string): boolean {
+    return name.endsWith(EXTENSION) && !name.startsWith('.');
+}
+
 /**
- * Directories with key files, in the order of backends 12: the layout of the operator guide before
- * the one existing installations use (D20); mirrors only where a Manta area is configured.
+ * Directories with key files, in the order of backends 12; mirrors only where a Manta area is
+ * configured.
  */
 export function keyDirectories(directories: BaseDirectories, config: Config): readonly string[] {
-    const kinds = config.manta === undefined ? ['local'] : ['local', 'manta'];
-    return ['keys', 'authkeys'].flatMap((layout) => kinds.map((kind) => join(directories.etc, layout, kind)));
+    const kinds = config.manta === undefined ? (['local'] as const) : (['local', 'manta'] as const);
+    return KEY_LAYOUTS.flatMap((layout) => kinds.map((kind) => keyDirectory(directories, layout, kind)));
 }
 
 /** The public keys in a file: one a line, without blank lines and comments. */
@@ -63,10 +82,11 @@ async function statKeyFile(directory: string, name: string): Promise<KeyFile | u
     }
 }
 
-async function namesIn(directory: string): Promise<string[]> {
+/** Names of the key files in a directory, in order; none if it is not there. @throws the file system's error */
+export async function keyFileNamesIn(directory: string): Promise<readonly string[]> {
     try {
         const names = await readdir(directory);
-        return names.filter((name) => name.endsWith(EXTENSION) && !name.startsWith('.')).sort();
+        return names.filter(isKeyFileName).sort();
     } catch (error) {
         if (isAbsent(error)) {
             return [];
@@ -76,7 +96,7 @@ async function namesIn(directory: string): Promise<string[]> {
 }
 
 async function listDirectory(directory: string): Promise<KeyFile[]> {
-    const names = await namesIn(directory);
+    const names = await keyFileNamesIn(directory);
     if (names.length > MAX_KEY_FILES) {
         throw new Error(`more than ${MAX_KEY_FILES} key files in ${directory}`);
     }

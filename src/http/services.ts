@@ -16,8 +16,14 @@ export interface ProcessRole {
 
 /** Actions on the process itself that clients can ask for. */
 export interface ProcessControl {
-    /** Loads the key files; resolves when the local ones are read, at most 5 s later (README, authkeys). */
-    reloadAuthKeys(): Promise<void>;
+    /**
+     * Loads the key files and has those in Manta copied; resolves when the local ones are read, at most
+     * 5 s later (README, authkeys).
+     *
+     * @param withManta whether to wait for the copies, too
+     * @throws 503 when waiting for them was in vain, or is when another process copies them
+     */
+    reloadAuthKeys(withManta: boolean): Promise<void>;
     /** Reads the configuration again as on SIGHUP; returns at once. */
     reload(): void;
     /** Sets the level of the log. @throws Error when it is no level */

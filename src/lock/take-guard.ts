@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import { link, rename } from 'node:fs/promises';
-import { removeIfPresent, writeSynced } from '../base/durable-files.js';
+import { removeIfPresent, temporarySibling, writeSynced } from '../base/durable-files.js';
 import { systemErrorCode } from '../base/errors.js';
+import { removeExactly as removeFileExactly } from '../base/remove-exactly.js';
 import { readLockFile } from './lock-record.js';
 
 /** Age from which a guard was left behind by a process that ended, ms (operations 4.7). */
@@ -20,35 +19,17 @@ async function create(path: string, text: string): Promise<boolean> {
 }
 
 /**
- * Removes a lock or guard file if it still has the text that was judged. Moving first and looking
- * then makes sure that nothing is removed that another process put there since.
+ * Removes a lock or guard file if it still has the text that was judged; if another process has taken
+ * the place of what had to be put back, its owner will notice.
  *
  * @returns whether it was removed
  */
 export async function removeExactly(path: string, text: string): Promise<boolean> {
-    const aside = `${path}.${randomBytes(8).toString('hex')}.tmp`;
-    try {
-        await rename(path, aside);
-    } catch (error) {
-        if (systemErrorCode(error) === 'ENOENT') {
-            return false;
-        }
-        throw error;
-    }
-    try {
-        if ((await readLockFile(aside))?.text === text) {
-            return true;
-        }
-        await link(aside, path).catch((error: unknown) => {
-            // The place was taken meanwhile; the owner of what was moved away will notice.
-            if (systemErrorCode(error) !== 'EEXIST') {
-                throw error;
-            }
-        });
-        return false;
-    } finally {
-        await removeIfPresent(aside);
-    }
+    return removeFileExactly(
+        path,
+        temporarySibling(path),
+        async (aside) => (await readLockFile(aside))?.text === text,
+    );
 }
 
 async function createOrReplace(path: string, text: string, now: number): Promise<boolean> {

@@ -7,14 +7,22 @@ export interface BackgroundTask {
     readonly firstAfterMs: number;
     /** Milliseconds from the end of a run to the next one. */
     readonly everyMs: number;
-    /** @param signal aborted when the server stops: end soon */
+    /** The same after a run that failed; absent: no other. */
+    readonly retryMs?: number;
+    /**
+     * Rejects when it fails, or resolves to `false` when it has said why already.
+     *
+     * @param signal aborted when the server stops: end soon
+     */
     readonly run: (signal: AbortSignal) => Promise<unknown>;
 }
 
 interface Scheduled {
     readonly task: BackgroundTask;
     timer: NodeJS.Timeout | undefined;
-    running: Promise<void> | undefined;
+    running: Promise<boolean> | undefined;
+    /** A run that was asked for and has not begun. */
+    next: Promise<boolean> | undefined;
 }
 
 /** Longest delay a timer can have, milliseconds. */
@@ -28,7 +36,12 @@ export class TaskScheduler {
 
     constructor(options: { readonly tasks: readonly BackgroundTask[]; readonly log: Logger }) {
         this.#log = options.log;
-        this.#scheduled = options.tasks.map((task) => ({ task, timer: undefined, running: undefined }));
+        this.#scheduled = options.tasks.map((task) => ({
+            task,
+            timer: undefined,
+            running: undefined,
+            next: undefined,
+        }));
     }
 
     /** Sets the timers; they do not keep the process alive. */
@@ -36,6 +49,26 @@ export class TaskScheduler {
         for (const scheduled of this.#scheduled) {
             this.#schedule(scheduled, scheduled.task.firstAfterMs);
         }
+    }
+
+    /**
+     * Runs a task now, or once more if it is running. Calls that come before that run begins share it.
+     * Never rejects.
+     *
+     * @returns whether it did not fail; `undefined` when there is no such task
+     */
+    now(name: string): Promise<boolean> | undefined {
+        const scheduled = this.#scheduled.find(({ task }) => task.name === name);
+        if (scheduled === undefined) {
+            return undefined;
+        }
+        scheduled.next ??= (scheduled.running ?? Promise.resolve(true)).then(() => {
+            scheduled.next = undefined;
+            clearTimeout(scheduled.timer);
+            scheduled.running = this.#run(scheduled);
+            return scheduled.running;
+        });
+        return scheduled.next;
     }
 
     /** Tells running tasks to end and resolves when they have; nothing runs afterwards. */
@@ -60,16 +93,25 @@ export class TaskScheduler {
         scheduled.timer = timer.unref();
     }
 
-    async #run(scheduled: Scheduled): Promise<void> {
+    async #run(scheduled: Scheduled): Promise<boolean> {
         const { task } = scheduled;
+        const succeeded = await this.#attempt(task);
+        scheduled.running = undefined;
+        this.#schedule(scheduled, succeeded ? task.everyMs : (task.retryMs ?? task.everyMs));
+        return succeeded;
+    }
+
+    async #attempt(task: BackgroundTask): Promise<boolean> {
+        if (this.#stop.signal.aborted) {
+            return false;
+        }
         try {
-            await task.run(this.#stop.signal);
+            return (await task.run(this.#stop.signal)) !== false;
         } catch (err) {
             if (!this.#stop.signal.aborted) {
                 this.#log.error({ err, task: task.name }, 'background task failed');
             }
+            return false;
         }
-        scheduled.running = undefined;
-        this.#schedule(scheduled, task.everyMs);
     }
 }

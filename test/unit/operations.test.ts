@@ -194,6 +194,7 @@ void t.test('health', (t) => {
             },
             keys: { keysOf: () => [], counts: () => ({}) },
             lock: new BaseLock({ directories, log, clock: systemClock, app: 'test' }),
+            foreignOwner: undefined,
         });
         const report = await new HealthMonitor(checks, systemClock).report();
         t.equal(report.status, 'degraded');
