@@ -1,9 +1,16 @@
 import t, { type Test } from 'tap';
 import { newUuid } from '#lib/base/uuid.js';
 import { Gate } from '../doubles/gate.js';
-import { sendJson, type HttpService, type ServedRequest } from '../doubles/http-service.js';
+import {
+    sendJson,
+    type HttpService,
+    type HttpServiceOptions,
+    type ServedRequest,
+    type ServiceHandler,
+} from '../doubles/http-service.js';
 import { AdminTool, parseReport, runTool } from '../helpers/admin-tool.js';
 import { serve } from '../helpers/outgoing.js';
+import { selfSigned } from '../helpers/self-signed.js';
 
 const PAGE = 100;
 
@@ -34,7 +41,11 @@ function documentOf({ uuid, stor }: FakeImage): Record<string, unknown> {
     return { v: 2, uuid, name: 'n', version: '1', state: 'active', files: [{ sha1: 'x', size: 10, stor }] };
 }
 
-async function fakeServer(t: Test, count: number, role = 'writer'): Promise<FakeServer> {
+async function fakeServer(
+    t: Test,
+    count: number,
+    { role = 'writer', tls }: { role?: string; tls?: HttpServiceOptions['tls'] } = {},
+): Promise<FakeServer> {
     const images = Array.from({ length: count }, () => ({ uuid: newUuid(), stor: 'local' }));
     const moves = { now: 0, most: 0 };
     const listed = (query: URLSearchParams): FakeImage[] | undefined => {
@@ -63,9 +74,10 @@ async function fakeServer(t: Test, count: number, role = 'writer'): Promise<Fake
         const status = method === 'POST' ? await moved(image) : 200;
         return [status, status === 200 ? documentOf(image) : NOT_FOUND];
     };
-    const service = await serve(t, (request, response) => {
+    const handle: ServiceHandler = (request, response) => {
         void answer(request).then(([status, body]) => sendJson(response, status, body));
-    });
+    };
+    const service = await serve(t, handle, tls === undefined ? {} : { tls });
     const fake: FakeServer = {
         service,
         images,
@@ -160,7 +172,7 @@ void t.test('images that go meanwhile', async (t) => {
 });
 
 void t.test('what the server says is looked at', async (t) => {
-    const fake = await fakeServer(t, 3, 'reader');
+    const fake = await fakeServer(t, 3, { role: 'reader' });
     const [bad] = fake.images;
     const move = fake.onMove;
     fake.onMove = (image) => (image === bad ? Promise.resolve(200) : move(image));
@@ -194,4 +206,12 @@ void t.test('a list that breaks off', async (t) => {
     const { images, summary } = parseReport(stdout);
     t.equal(images.size, PAGE, 'what was listed is dealt with');
     t.match(summary, { complete: false, interrupted: false, error: { message: /cannot be continued/ } });
+});
+
+void t.test('TLS', async (t) => {
+    const fake = await fakeServer(t, 1, { tls: selfSigned('127.0.0.1') });
+    const strict = await runTool(argsFor(fake));
+    t.equal(strict.code, 252);
+    t.match(strict.stderr, /self.signed certificate/);
+    t.equal((await runTool(argsFor(fake, '--insecure'))).code, 0);
 });

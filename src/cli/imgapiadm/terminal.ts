@@ -65,8 +65,9 @@ export class Terminal {
 
     /** Replaces the line at the bottom of the screen; an empty one removes it. */
     status(text: string): void {
-        const width = (this.#options.stderr.columns ?? DEFAULT_COLUMNS) - 1;
-        const shown = harmless(text).slice(0, Math.max(1, width));
+        // Some terminals say 0.
+        const width = (this.#options.stderr.columns || DEFAULT_COLUMNS) - 1;
+        const shown = harmless(text).slice(0, width);
         if (shown !== this.#status) {
             this.#options.stderr.write(CLEAR_LINE + shown);
             this.#status = shown;

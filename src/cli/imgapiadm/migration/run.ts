@@ -63,6 +63,7 @@ export class MigrationRun {
     readonly #interrupt = new Interrupt();
     readonly #report: Report;
     #startedAt = performance.now();
+    #isMoving = false;
 
     constructor(order: MigrationOrder, invocation: Invocation) {
         const { target, json, dryRun } = order;
@@ -113,7 +114,11 @@ export class MigrationRun {
     #listen(): void {
         const { terminal } = this.#invocation;
         this.#interrupt.listen({
-            onFirst: () => terminal.note('stopping when what is being moved is moved; once more: at once'),
+            onFirst: () => {
+                if (this.#isMoving) {
+                    terminal.note('stopping when what is being moved is moved; once more: at once');
+                }
+            },
             onSecond: () => this.#summarize(),
         });
         // Whoever reads the result has gone.
@@ -129,6 +134,7 @@ export class MigrationRun {
             return this.#interrupt.status ?? EXIT.failed;
         }
         this.#startedAt = performance.now();
+        this.#isMoving = true;
         const facts = (): ProgressFacts => migration.progress(survey, performance.now() - this.#startedAt);
         const hide = this.#order.quiet ? undefined : showProgress(this.#invocation.terminal, facts);
         return this.#concluded(migration.run().finally(() => hide?.()));
