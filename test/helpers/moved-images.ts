@@ -1,3 +1,4 @@
+import type { Test } from 'tap';
 import type { StorageType } from '#lib/base/constants.js';
 import { newUuid } from '#lib/base/uuid.js';
 import type { StoredImage } from '#lib/database/database.js';
@@ -6,7 +7,9 @@ import type { RequestContext } from '#lib/images/context.js';
 import { entryOf } from '#lib/images/image-files.js';
 import type { RawImage } from '#lib/manifest/types.js';
 import type { Storage } from '#lib/storage/storage.js';
+import { withStep, type Instead, type Step } from './failing-steps.js';
 import { type Bench, md5, sha1 } from './image-bench.js';
+import { names } from './image-faults.js';
 import { PNG, rawRecord, USERS } from './images.js';
 import { PUBLISHED } from './planted-images.js';
 
@@ -17,6 +20,15 @@ export const MANTA = { storageTypes: ['manta', 'local'] as const };
 export const NAMES = ['file0', 'file1', 'icon'] as const;
 export type Name = (typeof NAMES)[number];
 export type Places = Readonly<Record<Name, StorageType>>;
+
+/** Everything in one storage. */
+export const ALL = (stor: StorageType): Places => ({ file0: stor, file1: stor, icon: stor });
+
+/** From and to. */
+export const DIRECTIONS = [
+    ['local', 'manta'],
+    ['manta', 'local'],
+] as const;
 
 /** Small enough to be hashed at once, large enough not to be, and an icon. */
 const CONTENTS: Readonly<Record<Name, Buffer>> = {
@@ -97,4 +109,29 @@ export function withStorages(bench: Bench, changes: Partial<Record<StorageType, 
         ...(Object.entries(changes) as [StorageType, Storage][]),
     ]);
     return { ...bench, services: { ...bench.services, storages } };
+}
+
+/** What a record names is there and is what the record says; nothing else is there. */
+export async function requireAllAgree(test: Test, bench: Bench, uuid: string, what = ''): Promise<void> {
+    const raw = await bench.raw(uuid);
+    const expected = NAMES.flatMap((name) => {
+        const entry = entryOf(raw, name);
+        return entry === undefined ? [] : [{ name, entry, stor: entry.stor ?? 'local' }];
+    });
+    for (const { name, entry, stor } of expected) {
+        const bytes = await bench.bytes(uuid, name, storageOf(bench, stor));
+        test.equal(bytes && sha1(bytes), entry.sha1, `${what}: ${name} is what its record says`);
+    }
+    for (const stor of ['local', 'manta']) {
+        test.same(
+            await names(bench, storageOf(bench, stor)),
+            expected.filter((one) => one.stor === stor).map(({ name }) => name),
+            `${what}: nothing else is in storage ${stor}`,
+        );
+    }
+}
+
+/** A bench whose moves go another way at one step. */
+export function movingAt(bench: Bench, stor: string, step: Step, nth: number, instead: Instead): Bench {
+    return withStorages(bench, { [stor]: withStep(storageOf(bench, stor), step, nth, instead) });
 }
