@@ -12,6 +12,7 @@ import { UNUSED_KEYS } from '#lib/cli/docs/config-table.js';
 import { fillTables, tableNames, type Table } from '#lib/cli/docs/markdown-table.js';
 import { openApiDocument } from '#lib/cli/docs/open-api.js';
 import { documentationTables } from '#lib/cli/docs/tables.js';
+import { SUBCOMMANDS } from '#lib/cli/imgapiadm/subcommands.js';
 import { SERVER_OPTIONS } from '#lib/cli/server-options.js';
 import { IMAGES, SHARING } from '#lib/database/moray/bucket.js';
 import { ENDPOINTS } from '#lib/http/routes.js';
@@ -125,6 +126,12 @@ void t.test('what the text names exists', (t) => {
     const options = new Set(SERVER_OPTIONS.map(({ name }) => `--${name}`));
     for (const [, option = ''] of operatorGuide.matchAll(/node main\.js.*?(--[a-z-]+)/g)) {
         t.ok(options.has(option), option);
+    }
+    for (const [line, name = ''] of operatorGuide.matchAll(/imgapiadm\.js (?!help\b)([a-z-]+).*/g)) {
+        const subcommand = SUBCOMMANDS.find((one) => one.name === name);
+        t.ok(subcommand, line);
+        const known = subcommand?.options.flatMap((one) => [`--${one.name}`, `-${one.short}`]) ?? [];
+        for (const [, option = ''] of line.matchAll(/ (--?[a-z-]+)/g)) t.ok(known.includes(option), option);
     }
     t.end();
 });
