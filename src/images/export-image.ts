@@ -124,12 +124,17 @@ async function putManifest({ area, noted, manifest }: ExportJob): Promise<void> 
 
 /** Checks what has come: the file of an image that is not activated may be replaced at any time. */
 async function copyFile({ area, noted, isOwnArea }: ExportJob, signal: AbortSignal): Promise<void> {
-    const { uuid, imagePath } = noted.intent;
+    const { uuid, imagePath, manifestPath, manifestEtag } = noted.intent;
     const { objects } = area;
     await objects.copy(area.pathOf(uuid, FILE), imagePath, { link: isOwnArea, signal });
-    if (!(await hasExportedFile(objects, noted.intent))) {
-        throw internalError(`${FILE_FAILURE}: the file was replaced meanwhile`);
+    if (await hasExportedFile(objects, noted.intent)) {
+        return;
     }
+    // Unless somebody else has exported to the same place since: then it is theirs.
+    if ((await objects.stat(manifestPath))?.etag === manifestEtag) {
+        await objects.remove(imagePath);
+    }
+    throw internalError('the file was replaced meanwhile');
 }
 
 function isStorageDown(error: unknown): boolean {
