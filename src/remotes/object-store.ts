@@ -87,6 +87,14 @@ export class ObjectStoreError extends Error {
     }
 }
 
+/** Words by which Manta says that there is nothing; with any other it may not be Manta who speaks. */
+const MISSING = /^(?:ResourceNotFound|SourceObjectNotFound|DirectoryDoesNotExist)(?:Error)?$/;
+
+/** Tells whether an error is the store's word that there is nothing at a path. */
+export function saysMissing(error: unknown): boolean {
+    return error instanceof ObjectStoreError && error.status === 404 && MISSING.test(error.code);
+}
+
 /**
  * A store of objects in directories with absolute paths: Manta (backends 8).
  *
@@ -126,7 +134,7 @@ export interface ObjectStore {
      * Makes the bytes of an object visible under a second name, replacing what is there as one step: by a
      * link where the store allows it, else by reading and storing them, checked by size and MD5.
      *
-     * @throws ObjectStoreError with status 404 when there is no such object
+     * @throws ObjectStoreError that {@link saysMissing} when there is no such object
      */
     copy(from: string, to: string, options?: CopyOptions): Promise<void>;
     /** What is in a directory, by name; nothing if it is not there. */

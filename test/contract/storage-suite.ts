@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import type { Test } from 'tap';
 import type { ListedFile, Storage, StoredFileName } from '#lib/storage/storage.js';
@@ -58,7 +58,7 @@ export function storageSuite(t: Test, open: OpenStorage): void {
         t.ok(Math.abs((temporary?.mtime ?? 0) - Date.now()) < 60_000, 'modified just now');
         await writer.commit();
         t.same(storage.uploadsInProgress(), []);
-        t.same(await storage.stat(uuid, 'file0'), { size: bytes.length });
+        t.match(await storage.stat(uuid, 'file0'), { size: bytes.length });
         t.ok((await content(storage, uuid, 'file0'))?.equals(bytes));
         t.match(await listed(storage), [{ uuid, name: 'file0', size: bytes.length }]);
         await writer.abort();
@@ -186,6 +186,67 @@ export function storageSuite(t: Test, open: OpenStorage): void {
         t.ok((await content(storage, uuid, 'file1', { start: 600_000 }))?.equals(bytes.subarray(600_000)));
         await store(storage, uuid, 'icon', Buffer.alloc(0));
         t.equal((await content(storage, uuid, 'icon'))?.length, 0, 'an empty file');
+        for (const [start, end] of [
+            [700_000, undefined],
+            [700_000, 700_001],
+            [5, 4],
+        ] as const) {
+            const range = { start, ...(end !== undefined && { end }) };
+            const opened = await storage.open(uuid, 'file1', range);
+            t.equal(opened?.size, bytes.length);
+            t.equal((await buffer(opened!.stream)).length, 0, 'nothing behind the end');
+        }
+        const beyond = await storage.open(uuid, 'file1', { start: 699_990, end: 800_000 });
+        t.ok((await buffer(beyond!.stream)).equals(bytes.subarray(699_990)), 'an end behind the end');
+        t.equal(beyond?.bytesRead(), 10);
+        t.equal(await storage.open(uuid, 'file0', { start: 5, end: 4 }), undefined, 'no file');
+    });
+
+    void t.test('an MD5 that is told is the right one', async (t) => {
+        const { storage } = await open(t);
+        const uuid = randomUUID();
+        const bytes = randomBytes(100_000);
+        const md5 = createHash('md5').update(bytes).digest('base64');
+        const writer = await storage.createWriter(uuid, 'file0');
+        await writer.write(bytes);
+        const closed = await writer.close();
+        await writer.commit();
+        const opened = await storage.open(uuid, 'file0');
+        await buffer(opened!.stream);
+        for (const told of [closed, await storage.stat(uuid, 'file0'), opened]) {
+            t.equal(told?.md5 ?? md5, md5);
+        }
+    });
+
+    void t.test('a size that is announced must be right, or does not matter', async (t) => {
+        const { storage, expectNothingLeft } = await open(t);
+        const uuid = randomUUID();
+        const bytes = randomBytes(1000);
+        const receive = async (size: number): Promise<void> => {
+            const writer = await storage.createWriter(uuid, 'file0', { size });
+            try {
+                await writer.write(bytes.subarray(0, 500));
+                await writer.write(bytes.subarray(500));
+                await writer.close();
+                await writer.commit();
+            } catch (error) {
+                await writer.abort();
+                throw error;
+            }
+        };
+        await receive(bytes.length);
+        t.ok((await content(storage, uuid, 'file0'))?.equals(bytes));
+        for (const size of [0, 999, 1001]) {
+            await storage.remove(uuid, 'file0');
+            const isTaken = await receive(size).then(
+                () => true,
+                () => false,
+            );
+            t.same((await content(storage, uuid, 'file0'))?.equals(bytes), isTaken ? true : undefined);
+        }
+        await storage.remove(uuid, 'file0');
+        t.same(await listed(storage), []);
+        await expectNothingLeft(t);
     });
 
     void t.test('a read ends when its signal is aborted', async (t) => {

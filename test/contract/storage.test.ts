@@ -20,9 +20,9 @@ import { chooseStorage } from '#lib/storage/choose-storage.js';
 import { finalNameOf } from '#lib/storage/file-names.js';
 import { LocalStorage } from '#lib/storage/local/local-storage.js';
 import { storageFailure } from '#lib/storage/local/storage-failure.js';
-import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
+import { FaultyMemory, FaultyStorage } from '../doubles/faulty-storage.js';
 import { recordingLog } from '../helpers/recording-log.js';
-import { storageSuite } from './storage-suite.js';
+import { storageSuite, type StorageUnderTest } from './storage-suite.js';
 
 async function openLocal(t: Test): Promise<{ storage: LocalStorage; images: string }> {
     const directories = baseDirectories(t.testdir());
@@ -36,9 +36,30 @@ function openFiles(): number {
     return readdirSync('/proc/self/fd').length;
 }
 
+async function openLocalUnderTest(t: Test): Promise<StorageUnderTest> {
+    const { storage, images } = await openLocal(t);
+    return {
+        storage,
+        breakCommit: async (uuid, name) => {
+            // A directory in the way of the final name.
+            const path = join(images, uuid.slice(0, 3), uuid, name);
+            mkdirSync(path);
+            return async () => rmdirSync(path);
+        },
+        expectNothingLeft: async (t) => {
+            const left = readdirSync(images, { recursive: true, encoding: 'utf8' });
+            t.same(
+                left.filter((path) => path.includes('/')),
+                [],
+                'only the directories of the first characters stay',
+            );
+        },
+    };
+}
+
 void t.test('memory', (t) => {
     storageSuite(t, async () => {
-        const storage = new MemoryStorage();
+        const storage = new FaultyMemory();
         return {
             storage,
             breakCommit: async () => {
@@ -49,12 +70,30 @@ void t.test('memory', (t) => {
         };
     });
 
+    void t.test('fails at the call it was told, before or after it', async (t) => {
+        const storage = new FaultyMemory();
+        const uuid = randomUUID();
+        storage.faults.fail('write', new Error('third'), { nth: 3, times: 1 });
+        storage.faults.fail('commit', new Error('answer lost'), { when: 'after' });
+        storage.faults.fail('createWriter', new Error('no answer'), { times: 1, when: 'after' });
+        await t.rejects(storage.createWriter(uuid, 'file0'), { message: 'no answer' });
+        t.same(storage.uploadsInProgress(), [], 'nobody would end it');
+        const writer = await storage.createWriter(uuid, 'file0');
+        await writer.write(Buffer.from('a'));
+        await writer.write(Buffer.from('b'));
+        await t.rejects(writer.write(Buffer.from('x')), { message: 'third' });
+        await writer.write(Buffer.from('c'));
+        await writer.close();
+        await t.rejects(writer.commit(), { message: 'answer lost' });
+        t.same(await storage.stat(uuid, 'file0'), { size: 3 }, 'but it was done');
+    });
+
     void t.test('fails, hangs and breaks off as told', async (t) => {
-        const storage = new MemoryStorage({ type: 'manta' });
+        const storage = new FaultyMemory({ type: 'manta' });
         const uuid = randomUUID();
         t.equal(storage.type, 'manta');
         storage.plant(uuid, 'file0', randomBytes(100_000));
-        storage.faults.fail('stat', new Error('once'), 1);
+        storage.faults.fail('stat', new Error('once'), { times: 1 });
         await t.rejects(storage.stat(uuid, 'file0'), { message: 'once' });
         t.same(await storage.stat(uuid, 'file0'), { size: 100_000 });
         storage.faults.breakReadsAfter(70_000);
@@ -75,27 +114,16 @@ void t.test('memory', (t) => {
     t.end();
 });
 
-void t.test('local', (t) => {
+void t.test('local behind a wrapper that does nothing', (t) => {
     storageSuite(t, async (t) => {
-        const { storage, images } = await openLocal(t);
-        return {
-            storage,
-            breakCommit: async (uuid, name) => {
-                // A directory in the way of the final name.
-                const path = join(images, uuid.slice(0, 3), uuid, name);
-                mkdirSync(path);
-                return async () => rmdirSync(path);
-            },
-            expectNothingLeft: async (t) => {
-                const left = readdirSync(images, { recursive: true, encoding: 'utf8' });
-                t.same(
-                    left.filter((path) => path.includes('/')),
-                    [],
-                    'only the directories of the first characters stay',
-                );
-            },
-        };
+        const { storage, ...rest } = await openLocalUnderTest(t);
+        return { ...rest, storage: new FaultyStorage(storage) };
     });
+    t.end();
+});
+
+void t.test('local', (t) => {
+    storageSuite(t, openLocalUnderTest);
 
     void t.test('files lie where the existing server looks for them', async (t) => {
         const { storage, images } = await openLocal(t);

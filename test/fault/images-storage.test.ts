@@ -10,9 +10,10 @@ import { deleteImage } from '#lib/images/delete-image.js';
 import { deleteImageIcon } from '#lib/images/delete-image-icon.js';
 import { findImageFile, openImageFile } from '#lib/images/open-file.js';
 import { updateImage } from '#lib/images/update-image.js';
-import type { Storage, StorageWriter } from '#lib/storage/storage.js';
+import type { Storage } from '#lib/storage/storage.js';
+import { FaultyStorage } from '../doubles/faulty-storage.js';
 import { makeBench, onEveryBackend, refusal, upload } from '../helpers/image-bench.js';
-import { DOWN, EIO, names, replacing, requireAgreement } from '../helpers/image-faults.js';
+import { DOWN, EIO, names, requireAgreement } from '../helpers/image-faults.js';
 import { rawRecord, USERS } from '../helpers/images.js';
 import { addFile, addIcon, FIRST, plantImage, SECOND } from '../helpers/planted-images.js';
 
@@ -33,18 +34,18 @@ void t.test('the storage fails', (t) => {
                     compression: 'none',
                     start: source.start,
                 });
-            faults.fail(operation, noSpace, 1);
+            faults.fail(operation, noSpace, { times: 1 });
             t.same(await refusal(put()), DOWN, operation);
             t.equal(
                 source.started(),
                 operation !== 'createWriter',
                 'nothing is read that could not be stored',
             );
-            faults.fail(operation, EIO, 1);
+            faults.fail(operation, EIO, { times: 1 });
             const { status, message } = await refusal(put());
             t.equal(status, 500);
             t.equal(message, 'error receiving image file: EIO: i/o error', 'the reason, but no path');
-            faults.fail(operation, storageIsDown(), 1);
+            faults.fail(operation, storageIsDown(), { times: 1 });
             t.same(await refusal(addIcon(bench, uuid)), DOWN);
             t.strictSame(await bench.raw(uuid), raw);
             t.same(await bench.bytes(uuid, 'file0'), FIRST);
@@ -54,29 +55,22 @@ void t.test('the storage fails', (t) => {
     });
 
     onEveryBackend(t, 'a commit that fails when the old bytes are replaced already', async (t, backend) => {
-        let fail = false;
-        const wrapWriter = (writer: StorageWriter) =>
-            replacing(writer, {
-                commit: async () => {
-                    await writer.commit();
-                    if (fail) throw EIO;
-                },
-            });
-        const wrapStorage = (storage: Storage) =>
-            replacing(storage, {
-                createWriter: async (...args: Parameters<Storage['createWriter']>) =>
-                    wrapWriter(await storage.createWriter(...args)),
-            });
+        const wrapped: FaultyStorage[] = [];
+        const wrapStorage = (storage: Storage) => {
+            const faulty = new FaultyStorage(storage);
+            wrapped.push(faulty);
+            return faulty;
+        };
         const bench = await makeBench(t, { backend, wrapStorage });
         const uuid = await plantImage(bench);
         await addFile(bench, uuid, FIRST);
-        fail = true;
+        wrapped[0]?.faults.fail('commit', EIO, { when: 'after' });
         t.equal((await refusal(addFile(bench, uuid, SECOND))).status, 500);
         t.notOk((await bench.raw(uuid)).files, 'an entry of bytes that are gone is not put back');
         t.same(await names(bench), []);
         t.equal((await refusal(addIcon(bench, uuid))).message, 'error receiving image icon: EIO: i/o error');
         t.same(await names(bench), []);
-        fail = false;
+        wrapped[0]?.faults.heal();
         await addFile(bench, uuid, SECOND);
         await requireAgreement(t, bench, uuid);
     });
@@ -123,7 +117,7 @@ void t.test('the storage fails', (t) => {
         const { start } = upload(Buffer.alloc(4000, 1));
         const iconStorage = (await bench.raw(uuid)).icon?.stor;
         t.equal(iconStorage, 'manta');
-        bench.manta.faults.fail('stat', EIO, 1);
+        bench.manta.faults.fail('stat', EIO, { times: 1 });
         const removal = await refusal(deleteImageIcon(services, context, uuid));
         t.equal(removal.message, 'error deleting image icon: EIO: i/o error');
         t.ok((await bench.raw(uuid)).icon);
@@ -131,12 +125,12 @@ void t.test('the storage fails', (t) => {
 
         const input = { compression: 'none', storage: 'local', start };
         const image = await addImageFile(services, context, uuid, input);
-        faults.fail('stat', storageIsDown(), 1);
+        faults.fail('stat', storageIsDown(), { times: 1 });
         t.same(await refusal(activateImage(services, context, uuid)), DOWN);
         const { file, name } = findImageFile(image, 0);
-        faults.fail('open', storageIsDown(), 1);
+        faults.fail('open', storageIsDown(), { times: 1 });
         t.same(await refusal(openImageFile(services, context, image, name, file, undefined)), DOWN);
-        faults.fail('copy', EIO, 1);
+        faults.fail('copy', EIO, { times: 1 });
         const fresh = newUuid();
         t.equal(
             (await refusal(updateImage(services, context, uuid, { uuid: fresh }))).message,
@@ -149,11 +143,11 @@ void t.test('the storage fails', (t) => {
         t.match(await move(), { status: 500, code: 'InternalError', message: /^error moving image file: / });
         faults.heal();
         for (const operation of ['createWriter', 'write', 'close', 'commit'] as const) {
-            bench.manta.faults.fail(operation, storageIsDown(), 1);
+            bench.manta.faults.fail(operation, storageIsDown(), { times: 1 });
             t.same(await move(), DOWN, operation);
             t.same(await names(bench, bench.manta), []);
         }
-        faults.fail('open', EIO, 1);
+        faults.fail('open', EIO, { times: 1 });
         t.equal((await move()).message, 'error moving image file: EIO: i/o error');
         t.equal((await bench.raw(uuid)).files?.[0]?.stor, 'local');
         t.equal(await bench.pendingDeletes(), 0);

@@ -22,7 +22,7 @@ import { FileCloneJournal } from '#lib/storage/file-clone-journal.js';
 import { FileUploadJournal } from '#lib/storage/file-upload-journal.js';
 import { FileDeleteJournal } from '#lib/storage/journal.js';
 import { LocalStorage } from '#lib/storage/local/local-storage.js';
-import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
+import { FaultyMemory } from '../doubles/faulty-storage.js';
 import type { ListedFile, Storage, StoredFileName } from '#lib/storage/storage.js';
 import { validateRaw } from '#lib/manifest/validate.js';
 import { USERS } from './images.js';
@@ -77,9 +77,9 @@ export interface Bench {
     readonly database: Database;
     readonly archive: Archive;
     readonly local: Storage;
-    readonly manta: MemoryStorage;
+    readonly manta: FaultyMemory;
     /** The in-memory backends, to make them fail. @throws for other backends */
-    readonly memory: () => { readonly database: MemoryDatabase; readonly storage: MemoryStorage };
+    readonly memory: () => { readonly database: MemoryDatabase; readonly storage: FaultyMemory };
     readonly records: readonly LogRecord[];
     readonly base: string;
     /** Milliseconds since the epoch; a test may move it. */
@@ -139,8 +139,8 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
             ...options.config,
         } as Config,
     };
-    const local: Storage = backend === 'local' ? new LocalStorage({ directories, log }) : new MemoryStorage();
-    const manta = new MemoryStorage({ type: 'manta' });
+    const local: Storage = backend === 'local' ? new LocalStorage({ directories, log }) : new FaultyMemory();
+    const manta = new FaultyMemory({ type: 'manta' });
     const { mode } = config.current;
     const archive =
         options.archive ??
@@ -198,7 +198,7 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
         local,
         manta,
         memory: () => {
-            if (!(database instanceof MemoryDatabase) || !(local instanceof MemoryStorage)) {
+            if (!(database instanceof MemoryDatabase) || !(local instanceof FaultyMemory)) {
                 throw new Error('not on the in-memory backends');
             }
             return { database, storage: local };

@@ -3,7 +3,7 @@ import { buffer } from 'node:stream/consumers';
 import t from 'tap';
 import type { Tally } from '#lib/base/tally.js';
 import { CountedStorage, StorageCounts } from '#lib/storage/counted-storage.js';
-import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
+import { FaultyMemory } from '../doubles/faulty-storage.js';
 import { storageSuite } from '../contract/storage-suite.js';
 
 function countsOf<Name extends string>(tally: Tally<Name>): Record<string, number> {
@@ -14,7 +14,7 @@ function countsOf<Name extends string>(tally: Tally<Name>): Record<string, numbe
 
 void t.test('a counted storage keeps the promises of every storage', (t) => {
     storageSuite(t, async () => {
-        const storage = new MemoryStorage();
+        const storage = new FaultyMemory();
         return {
             storage: new CountedStorage(storage, new StorageCounts()),
             breakCommit: async () => {
@@ -29,7 +29,7 @@ void t.test('a counted storage keeps the promises of every storage', (t) => {
 
 /** A counted storage with its insides. */
 function setUp() {
-    const inner = new MemoryStorage();
+    const inner = new FaultyMemory();
     const counts = new StorageCounts();
     return { inner, counts, storage: new CountedStorage(inner, counts), uuid: randomUUID() };
 }

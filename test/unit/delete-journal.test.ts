@@ -8,7 +8,7 @@ import { serviceUnavailable, storageIsDown } from '#lib/base/errors.js';
 import { KeyedQueue } from '#lib/base/keyed-queue.js';
 import type { PendingDelete } from '#lib/storage/delete-journal.js';
 import { FileDeleteJournal } from '#lib/storage/journal.js';
-import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
+import { FaultyMemory } from '../doubles/faulty-storage.js';
 import type { Storage } from '#lib/storage/storage.js';
 import type { UploadClaim, UploadJournal } from '#lib/storage/upload-journal.js';
 import { recordingLog } from '../helpers/recording-log.js';
@@ -18,7 +18,7 @@ const MINUTE = 60_000;
 /** A journal over a storage in memory; `current` stands for the database. */
 function setUp(t: Test) {
     const directories = baseDirectories(t.testdir());
-    const storage = new MemoryStorage();
+    const storage = new FaultyMemory();
     const storages = new Map<StorageType, Storage>([['local', storage]]);
     const imageQueue = new KeyedQueue();
     const clock = { time: Date.now(), now: () => clock.time };
@@ -301,7 +301,7 @@ void t.test('a storage that is not configured is left for later, the other files
     await entry.finish();
     t.equal(await storage.stat(uuid, 'file0'), undefined);
     t.equal(await journal.pass(), 1);
-    storages.set('manta', new MemoryStorage({ type: 'manta' }));
+    storages.set('manta', new FaultyMemory({ type: 'manta' }));
     t.equal(await journal.pass(), 0);
 });
 

@@ -17,7 +17,7 @@ import { TaskScheduler } from '#lib/maintenance/tasks.js';
 import type { RawImage } from '#lib/manifest/types.js';
 import { FileDeleteJournal } from '#lib/storage/journal.js';
 import { LocalStorage } from '#lib/storage/local/local-storage.js';
-import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
+import { FaultyMemory } from '../doubles/faulty-storage.js';
 import type { Storage, StoredFileName } from '#lib/storage/storage.js';
 import { record, unpublished } from '../helpers/records.js';
 import { recordingLog } from '../helpers/recording-log.js';
@@ -148,7 +148,7 @@ void t.test('purge: one that changes or fails meanwhile', async (t) => {
 
 void t.test('purge: a failing storage does not bring the placeholder back', async (t) => {
     const all = await setUp(t);
-    const storage = new MemoryStorage();
+    const storage = new FaultyMemory();
     all.storages.set('local', storage);
     const raw = placeholder(all.clock, { state: 'failed' });
     await all.database.create(raw);
@@ -256,7 +256,7 @@ void t.test('sweep: unfinished writes and staged files', async (t) => {
 
 void t.test('sweep: trouble in one place does not keep the others from being swept', async (t) => {
     const all = await setUp(t);
-    const storage = new MemoryStorage();
+    const storage = new FaultyMemory();
     storage.faults.fail('list', new Error('broken'));
     const path = plantAt(join(all.directories.run, 'a.0011223344556677.tmp'), all.clock.time - 25 * HOUR);
     t.same(await sweep({ ...all, storage }, NEVER), { removed: 1, recoverable: 0 });

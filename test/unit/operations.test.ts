@@ -17,7 +17,7 @@ import type { HttpServer, RequestInFlight } from '#lib/http/server.js';
 import { BaseLock } from '#lib/lock/base-lock.js';
 import { type HealthCheck, HealthMonitor, HealthProblem, judgeFree } from '#lib/maintenance/health.js';
 import { FIELDS } from '#lib/manifest/fields.js';
-import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
+import { FaultyMemory } from '../doubles/faulty-storage.js';
 import { recordingLog } from '../helpers/recording-log.js';
 
 void t.test('a tally counts by labels', (t) => {
@@ -179,7 +179,7 @@ void t.test('health', (t) => {
     });
 
     void t.test('the checks of a server', async (t) => {
-        const storage = new MemoryStorage();
+        const storage = new FaultyMemory();
         const { log } = recordingLog();
         const directories = baseDirectories(t.testdir());
         const checks = healthChecks({

@@ -10,7 +10,7 @@ import t, { type Test } from 'tap';
 import { baseDirectories } from '#lib/base/directories.js';
 import { ApiError } from '#lib/base/errors.js';
 import { LocalStorage } from '#lib/storage/local/local-storage.js';
-import { MemoryStorage } from '#lib/storage/memory/memory-storage.js';
+import { FaultyMemory } from '../doubles/faulty-storage.js';
 import type { Storage } from '#lib/storage/storage.js';
 import { DigestPool } from '#lib/base/digests/digest-pool.js';
 import { type ReceivedFile, receiveFile, type ReceiveOptions } from '#lib/transfers/receive.js';
@@ -114,7 +114,7 @@ void t.test('size, digests and bytes are right for any size and chunking', async
 });
 
 void t.test('many files at the same time', async (t) => {
-    const storage = new MemoryStorage();
+    const storage = new FaultyMemory();
     const files = Array.from({ length: 24 }, (_none, index) => randomBytes(MIB + index * 77_777));
     const results = await Promise.all(files.map((bytes) => receive(storage, chunked(bytes, [65_536]))));
     for (const [index, { uuid, result }] of results.entries()) {
@@ -125,7 +125,7 @@ void t.test('many files at the same time', async (t) => {
 });
 
 void t.test('the source is not read faster than the storage writes', async (t) => {
-    const storage = new MemoryStorage();
+    const storage = new FaultyMemory();
     storage.faults.hang('write');
     let given = 0;
     const source = new Readable({
@@ -220,7 +220,7 @@ void t.test('idle for too long', async (t) => {
 });
 
 void t.test('a slow storage does not count as an idle source', async (t) => {
-    const storage = new MemoryStorage();
+    const storage = new FaultyMemory();
     storage.faults.hang('write');
     const receiving = receive(storage, chunked(randomBytes(5 * MIB), [65_536]), { idleTimeoutMs: 10 });
     // The time itself is what is tested here.
@@ -233,7 +233,7 @@ void t.test('a slow storage does not count as an idle source', async (t) => {
 void t.test('an abort ends it at once, even while the storage hangs', async (t) => {
     for (const size of [1000, 8 * MIB]) {
         for (const operation of ['write', 'close'] as const) {
-            const storage = new MemoryStorage();
+            const storage = new FaultyMemory();
             storage.faults.hang(operation);
             const stop = new AbortController();
             const receiving = receive(storage, chunked(randomBytes(size), [65_536]), { signal: stop.signal });
@@ -270,7 +270,7 @@ void t.test('a failing storage', async (t) => {
     for (const size of [1000, 8 * MIB]) {
         for (const operation of ['write', 'close'] as const) {
             for (const [code, answer] of cases) {
-                const storage = new MemoryStorage();
+                const storage = new FaultyMemory();
                 storage.faults.fail(operation, Object.assign(new Error(`${code}: /secret/path`), { code }));
                 const source = chunked(randomBytes(size), [65_536]);
                 await t.rejects(receive(storage, source), answer, `${operation} ${code} ${size}`);
@@ -282,7 +282,7 @@ void t.test('a failing storage', async (t) => {
 });
 
 void t.test('a storage that fails while nothing comes from the source', async (t) => {
-    const storage = new MemoryStorage();
+    const storage = new FaultyMemory();
     storage.faults.fail('write', Object.assign(new Error('full'), { code: 'ENOSPC' }));
     const source = new Readable({ read: () => undefined });
     source.push(randomBytes(MIB));

@@ -5,9 +5,6 @@ import { ObjectStoreError } from '../object-store.js';
 /** Statuses of a store, or of a balancer before it, that is out of order or out of room. */
 const DOWN: ReadonlySet<number> = new Set([408, 429, 502, 503, 504, 507]);
 
-/** Words by which Manta itself says that there is nothing; anything else may not be Manta. */
-const MISSING = /^(?:ResourceNotFound|SourceObjectNotFound|DirectoryDoesNotExist)(?:Error)?$/;
-
 /** An error of the Manta client: of the network, or made from an answer. */
 interface ClientError {
     readonly statusCode?: unknown;
@@ -41,11 +38,6 @@ export function unexpected(response: IncomingMessage | undefined): ObjectStoreEr
     return status >= 200 && status < 300
         ? undefined
         : new ObjectStoreError('UnexpectedAnswer', status, `status ${status}`);
-}
-
-/** Tells whether an error is Manta's word that there is nothing at a path. */
-export function isMissing(error: unknown): boolean {
-    return error instanceof ObjectStoreError && error.status === 404 && MISSING.test(error.code);
 }
 
 /** Tells whether an error says that the directory for a new object or directory is not there. */

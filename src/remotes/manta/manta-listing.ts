@@ -1,7 +1,6 @@
 import { buffer } from 'node:stream/consumers';
-import { ObjectStoreError, type ListedObject } from '../object-store.js';
+import { ObjectStoreError, saysMissing, type ListedObject } from '../object-store.js';
 import type { MantaConnection } from './manta-connection.js';
-import { isMissing } from './manta-failure.js';
 import { mantaGet } from './manta-get.js';
 
 /** Entries asked for at a time; Manta gives at most 1024. */
@@ -77,7 +76,7 @@ export async function* listDirectory(
         try {
             page = await readPage(connection, path, marker);
         } catch (error) {
-            if (isMissing(error)) {
+            if (saysMissing(error)) {
                 return;
             }
             throw error;

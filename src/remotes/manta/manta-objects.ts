@@ -4,6 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import type { Answered, Info, MantaClient } from 'manta';
 import {
     ObjectStoreError,
+    saysMissing,
     type CopyOptions,
     type FoundObject,
     type ListedObject,
@@ -18,7 +19,7 @@ import { MantaConnection, type MantaConnectionOptions } from './manta-connection
 import type { CallHeaders } from './manta-call.js';
 import { MantaCopier } from './manta-copy.js';
 import { openObject } from './manta-download.js';
-import { isDirectoryMissing, isLinkRefused, isMissing, unexpected } from './manta-failure.js';
+import { isDirectoryMissing, isLinkRefused, unexpected } from './manta-failure.js';
 import { listDirectory } from './manta-listing.js';
 import { conditionHeaders, MantaUpload, storedFacts } from './manta-upload.js';
 
@@ -69,7 +70,7 @@ export class MantaObjects implements ObjectStore {
             if (error instanceof ObjectStoreError && error.code === 'DirectoryNotEmpty') {
                 return false;
             }
-            if (isMissing(error)) {
+            if (saysMissing(error)) {
                 return true;
             }
             throw error;
@@ -222,7 +223,7 @@ async function unlessMissing<T>(call: Promise<T>): Promise<T | undefined> {
     try {
         return await call;
     } catch (error) {
-        if (isMissing(error)) {
+        if (saysMissing(error)) {
             return undefined;
         }
         throw error;

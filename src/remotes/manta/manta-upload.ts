@@ -181,7 +181,7 @@ export class MantaUpload implements ObjectUpload {
         try {
             return await new Promise<T>((resolve, reject) => {
                 timer = setTimeout(() => reject(new TookTooLong(this.#stallMs)), this.#stallMs);
-                begin(resolve, (error) => reject(error));
+                begin(resolve, reject);
             });
         } catch (error) {
             this.#call.end();

@@ -1,8 +1,7 @@
 import type Logger from 'bunyan';
 import type { Clock } from '../../base/clock.js';
-import { ApiError } from '../../base/errors.js';
 import { isUuid } from '../../base/uuid.js';
-import { ObjectStoreError, type ObjectStore } from '../../remotes/object-store.js';
+import { saysMissing, type ObjectStore } from '../../remotes/object-store.js';
 import type { JournalEntry } from '../delete-journal.js';
 import { assertStoredFile, assertTemporaryFile, temporaryNameOf } from '../file-names.js';
 import type {
@@ -17,6 +16,7 @@ import type {
 } from '../storage.js';
 import { ImageDirectories } from './image-directories.js';
 import { MantaWriter } from './manta-writer.js';
+import { TemporaryObject } from './temporary-object.js';
 
 /** How long a temporary object is left alone when nobody knows whose it is, milliseconds (backends 8). */
 const TEMPORARY_KEPT_MS = 48 * 3_600_000;
@@ -68,29 +68,36 @@ export class MantaStorage implements Storage {
         const { noteTemporary, clock } = this.#options;
         const temporaryName = temporaryNameOf(name);
         const entry = await noteTemporary(uuid, temporaryName, clock.now() + TEMPORARY_KEPT_MS);
+        const temporary = new TemporaryObject({
+            objects: this.#objects,
+            directories: this.#directories,
+            log: this.#log,
+            uuid,
+            name: temporaryName,
+            entry,
+            release: await this.#directories.hold(uuid),
+        });
         try {
             const upload = await this.#directories.use(uuid, () =>
-                this.#objects.upload(this.#directories.pathOf(uuid, temporaryName), {
+                this.#objects.upload(temporary.path, {
                     contentType: 'application/octet-stream',
-                    ...announced,
+                    // No bytes would be all bytes from the start, and be there before they are wanted.
+                    ...(announced.size === 0 ? {} : announced),
                 }),
             );
             const writer = new MantaWriter({
-                objects: this.#objects,
-                directories: this.#directories,
-                log: this.#log,
-                uuid,
-                temporaryName,
+                temporary,
                 finalName: name,
                 announced,
-                entry,
                 upload,
+                publish: (finalPath) =>
+                    this.#directories.use(uuid, () => this.#objects.copy(temporary.path, finalPath)),
                 onEnd: (ended) => this.#uploads.delete(ended),
             });
             this.#uploads.add(writer);
             return writer;
         } catch (error) {
-            await this.#withdraw(uuid, entry, error);
+            await temporary.discard(error);
             throw error;
         }
     }
@@ -129,7 +136,7 @@ export class MantaStorage implements Storage {
             await this.#directories.use(toUuid, () => this.#objects.copy(from, to));
         } catch (error) {
             await this.#directories.afterRemoval(toUuid).catch(() => undefined);
-            if (error instanceof ObjectStoreError && error.status === 404) {
+            if (saysMissing(error)) {
                 throw Object.assign(new Error(`no such object: ${from}`, { cause: error }), {
                     code: 'ENOENT',
                 });
@@ -179,21 +186,5 @@ export class MantaStorage implements Storage {
         const wasThere = await this.#objects.remove(this.#directories.pathOf(uuid, name));
         await this.#directories.afterRemoval(uuid);
         return wasThere;
-    }
-
-    /** Nothing was received, but the directory may have been made. */
-    async #withdraw(uuid: string, entry: JournalEntry, error: unknown): Promise<void> {
-        try {
-            // A store that is away is not asked again, which takes its time: the pass does that.
-            if (error instanceof ApiError) {
-                throw error;
-            }
-            await this.#directories.afterRemoval(uuid);
-        } catch (err) {
-            this.#log.debug({ err, uuid }, 'directory of an image is left to the next pass');
-            entry.leave();
-            return;
-        }
-        await entry.drop();
     }
 }

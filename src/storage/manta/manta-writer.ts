@@ -1,51 +1,52 @@
-import type Logger from 'bunyan';
 import { internalError } from '../../base/errors.js';
-import type { ObjectStore, ObjectUpload } from '../../remotes/object-store.js';
-import type { JournalEntry } from '../delete-journal.js';
+import type { ObjectUpload } from '../../remotes/object-store.js';
 import type { AnnouncedFile, ClosedFile, StorageWriter } from '../storage.js';
-import type { ImageDirectories } from './image-directories.js';
+import type { TemporaryObject } from './temporary-object.js';
 
 /** What a {@link MantaWriter} is made from. */
 export interface MantaWriterOptions {
-    readonly objects: ObjectStore;
-    readonly directories: ImageDirectories;
-    readonly log: Logger;
-    readonly uuid: string;
-    readonly temporaryName: string;
+    readonly temporary: TemporaryObject;
     readonly finalName: string;
     readonly announced: AnnouncedFile;
-    /** Finds the temporary object after a crash. */
-    readonly entry: JournalEntry;
     readonly upload: ObjectUpload;
+    /** Makes the bytes of the temporary object visible under another path. */
+    readonly publish: (finalPath: string) => Promise<void>;
     /** Called once, when the temporary object is gone or final. */
     readonly onEnd: (writer: StorageWriter) => void;
 }
 
-/** Receives a file into the object `<name>.<fresh uuid>` beside its final place (backends 8). */
+/** Receives a file into an object beside its final place (backends 8). */
 export class MantaWriter implements StorageWriter {
     readonly temporaryName: string;
     readonly #options: MantaWriterOptions;
     #state: 'open' | 'closed' | 'ended' = 'open';
     #size = 0;
+    /** All bytes have gone to Manta, which has not answered. */
+    #isComplete = false;
+    /** What went wrong first. */
+    #failure: unknown;
     #committing: Promise<void> | undefined;
     #aborting: Promise<void> | undefined;
 
     constructor(options: MantaWriterOptions) {
         this.#options = options;
-        this.temporaryName = options.temporaryName;
+        this.temporaryName = options.temporary.name;
     }
 
     async write(chunk: Buffer): Promise<void> {
         this.#expect('open');
         this.#size += chunk.length;
         this.#requireSize(this.#size <= (this.#options.announced.size ?? this.#size));
-        await this.#options.upload.write(chunk);
+        this.#isComplete = this.#size === this.#options.announced.size;
+        await this.#noticed(this.#options.upload.write(chunk));
     }
 
     async close(): Promise<ClosedFile> {
         this.#expect('open');
         this.#requireSize(this.#size === (this.#options.announced.size ?? this.#size));
-        const { md5 } = await this.#options.upload.end();
+        this.#isComplete = true;
+        const { md5 } = await this.#noticed(this.#options.upload.end());
+        this.#isComplete = false;
         // An abort may have come while Manta was making the bytes safe.
         if (this.#aborting === undefined) {
             this.#state = 'closed';
@@ -55,7 +56,7 @@ export class MantaWriter implements StorageWriter {
 
     async commit(): Promise<void> {
         this.#expect('closed');
-        this.#committing ??= this.#publish();
+        this.#committing ??= this.#noticed(this.#publish());
         await this.#committing;
     }
 
@@ -77,15 +78,25 @@ export class MantaWriter implements StorageWriter {
         }
     }
 
-    async #publish(): Promise<void> {
-        const { objects, directories, uuid, finalName } = this.#options;
-        const temporaryPath = directories.pathOf(uuid, this.temporaryName);
-        await objects.copy(temporaryPath, directories.pathOf(uuid, finalName));
-        this.#end();
-        await this.#removeTemporary();
+    /** What fails after an abort fails because of it. */
+    async #noticed<T>(work: Promise<T>): Promise<T> {
+        try {
+            return await work;
+        } catch (error) {
+            if (this.#aborting === undefined) {
+                this.#failure ??= error;
+            }
+            throw error;
+        }
     }
 
-    /** Never rejects: whoever aborts has an error already. What is left is found through the journal. */
+    async #publish(): Promise<void> {
+        const { temporary, finalName, publish } = this.#options;
+        await publish(temporary.sibling(finalName));
+        this.#end();
+        await temporary.published();
+    }
+
     async #discard(): Promise<void> {
         await this.#committing?.catch(() => undefined);
         if (this.#state === 'ended') {
@@ -93,21 +104,7 @@ export class MantaWriter implements StorageWriter {
         }
         this.#end();
         await this.#options.upload.abort();
-        await this.#removeTemporary();
-    }
-
-    async #removeTemporary(): Promise<void> {
-        const { objects, directories, uuid, entry, log } = this.#options;
-        const path = directories.pathOf(uuid, this.temporaryName);
-        try {
-            await objects.remove(path);
-            await directories.afterRemoval(uuid);
-        } catch (err) {
-            log.warn({ err, path }, 'temporary object could not be removed, it will be tried again');
-            entry.leave();
-            return;
-        }
-        await entry.drop();
+        await this.#options.temporary.discard(this.#failure, this.#isComplete);
     }
 
     #end(): void {

@@ -1,6 +1,5 @@
-import { internalError } from '../../base/errors.js';
-import type { ClosedFile, StorageWriter } from '../storage.js';
-import type { Faults } from './faults.js';
+import { internalError } from '#lib/base/errors.js';
+import type { ClosedFile, StorageWriter } from '#lib/storage/storage.js';
 
 /** Where a {@link MemoryWriter} puts its bytes: an image's files by name. */
 export interface MemoryTarget {
@@ -10,15 +9,12 @@ export interface MemoryTarget {
     delete(name: string): boolean;
 }
 
-/** Receives a file in memory; `abort` ends a call that hangs. */
+/** Receives a file in memory. */
 export class MemoryWriter implements StorageWriter {
     readonly temporaryName: string;
     readonly #name: string;
     readonly #target: MemoryTarget;
-    readonly #faults: Faults;
     readonly #onEnd: (writer: StorageWriter) => void;
-    readonly #aborted: Promise<never>;
-    #rejectAborted: (error: Error) => void = () => undefined;
     #chunks: Buffer[] = [];
     #state: 'open' | 'closed' | 'ended' = 'open';
 
@@ -26,28 +22,22 @@ export class MemoryWriter implements StorageWriter {
         readonly name: string;
         readonly temporaryName: string;
         readonly target: MemoryTarget;
-        readonly faults: Faults;
         readonly onEnd: (writer: StorageWriter) => void;
     }) {
         this.#name = options.name;
         this.temporaryName = options.temporaryName;
         this.#target = options.target;
-        this.#faults = options.faults;
         this.#onEnd = options.onEnd;
-        this.#aborted = new Promise((_resolve, reject) => {
-            this.#rejectAborted = reject;
-        });
-        this.#aborted.catch(() => undefined);
         this.#target.put(this.temporaryName, Buffer.alloc(0));
     }
 
     async write(chunk: Buffer): Promise<void> {
-        await this.#step('write', 'open');
+        this.#expect('open');
         this.#chunks.push(Buffer.from(chunk));
     }
 
     async close(): Promise<ClosedFile> {
-        await this.#step('close', 'open');
+        this.#expect('open');
         this.#target.put(this.temporaryName, Buffer.concat(this.#chunks));
         this.#chunks = [];
         this.#state = 'closed';
@@ -55,7 +45,7 @@ export class MemoryWriter implements StorageWriter {
     }
 
     async commit(): Promise<void> {
-        await this.#step('commit', 'closed');
+        this.#expect('closed');
         this.#target.rename(this.temporaryName, this.#name);
         this.#end();
     }
@@ -64,13 +54,11 @@ export class MemoryWriter implements StorageWriter {
         if (this.#state !== 'ended') {
             this.#target.delete(this.temporaryName);
             this.#end();
-            this.#rejectAborted(internalError('file was aborted'));
         }
         return Promise.resolve();
     }
 
-    async #step(operation: 'write' | 'close' | 'commit', state: 'open' | 'closed'): Promise<void> {
-        await Promise.race([this.#faults.pass(operation), this.#aborted]);
+    #expect(state: 'open' | 'closed'): void {
         if (this.#state !== state) {
             throw internalError(`file is not ${state}`);
         }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
-import type { StorageType } from '../../base/constants.js';
-import { assertStoredFile, assertTemporaryFile, temporaryNameOf } from '../file-names.js';
+import type { StorageType } from '#lib/base/constants.js';
+import { assertStoredFile, assertTemporaryFile, temporaryNameOf } from '#lib/storage/file-names.js';
 import type {
     ListedFile,
     OpenedFile,
@@ -9,8 +9,7 @@ import type {
     StorageWriter,
     StoredFileFacts,
     StoredFileName,
-} from '../storage.js';
-import { Faults } from './faults.js';
+} from '#lib/storage/storage.js';
 import { MemoryWriter, type MemoryTarget } from './memory-writer.js';
 
 interface MemoryFile {
@@ -21,26 +20,17 @@ interface MemoryFile {
 /** Bytes a read hands out at a time. */
 const READ_SIZE = 65_536;
 
-function* chunksOf(
-    bytes: Buffer,
-    limit: number | undefined,
-    onRead: (count: number) => void,
-): Iterable<Buffer> {
-    const end = Math.min(bytes.length, limit ?? bytes.length);
-    for (let at = 0; at < end; at += READ_SIZE) {
-        const chunk = bytes.subarray(at, Math.min(at + READ_SIZE, end));
+function* chunksOf(bytes: Buffer, onRead: (count: number) => void): Iterable<Buffer> {
+    for (let at = 0; at < bytes.length; at += READ_SIZE) {
+        const chunk = bytes.subarray(at, at + READ_SIZE);
         onRead(chunk.length);
         yield chunk;
     }
-    if (end < bytes.length) {
-        throw new Error('read broken off');
-    }
 }
 
-/** Keeps files in memory, for tests; {@link MemoryStorage.faults} makes it fail, hang or break off. */
+/** Keeps files in memory, for tests. */
 export class MemoryStorage implements Storage {
     readonly type: StorageType;
-    readonly faults = new Faults();
     readonly #images = new Map<string, Map<string, MemoryFile>>();
     readonly #uploads = new Set<StorageWriter>();
     readonly #now: () => number;
@@ -56,12 +46,10 @@ export class MemoryStorage implements Storage {
 
     async createWriter(uuid: string, name: StoredFileName): Promise<StorageWriter> {
         assertStoredFile(uuid, name);
-        await this.faults.pass('createWriter');
         const writer = new MemoryWriter({
             name,
             temporaryName: temporaryNameOf(name),
             target: this.#target(uuid),
-            faults: this.faults,
             onEnd: (ended) => this.#uploads.delete(ended),
         });
         this.#uploads.add(writer);
@@ -75,14 +63,13 @@ export class MemoryStorage implements Storage {
     ): Promise<OpenedFile | undefined> {
         assertStoredFile(uuid, name);
         options.signal?.throwIfAborted();
-        await this.faults.pass('open');
         const bytes = this.#images.get(uuid)?.get(name)?.bytes;
         if (bytes === undefined) {
             return undefined;
         }
         const wanted = bytes.subarray(options.start ?? 0, (options.end ?? bytes.length - 1) + 1);
         let bytesRead = 0;
-        const chunks = chunksOf(wanted, this.faults.readLimit, (count) => (bytesRead += count));
+        const chunks = chunksOf(wanted, (count) => (bytesRead += count));
         const stream = Readable.from(chunks, { objectMode: false });
         const { signal } = options;
         signal?.addEventListener('abort', () => void stream.destroy(), { once: true });
@@ -91,21 +78,18 @@ export class MemoryStorage implements Storage {
 
     async stat(uuid: string, name: StoredFileName): Promise<StoredFileFacts | undefined> {
         assertStoredFile(uuid, name);
-        await this.faults.pass('stat');
         const file = this.#images.get(uuid)?.get(name);
         return file === undefined ? undefined : { size: file.bytes.length };
     }
 
     async remove(uuid: string, name: StoredFileName): Promise<void> {
         assertStoredFile(uuid, name);
-        await this.faults.pass('remove');
         this.#target(uuid).delete(name);
     }
 
     async copy(fromUuid: string, toUuid: string, name: StoredFileName): Promise<void> {
         assertStoredFile(fromUuid, name);
         assertStoredFile(toUuid, name);
-        await this.faults.pass('copy');
         const file = this.#images.get(fromUuid)?.get(name);
         if (file === undefined) {
             throw Object.assign(new Error('ENOENT: no such file'), { code: 'ENOENT' });
@@ -114,7 +98,6 @@ export class MemoryStorage implements Storage {
     }
 
     async *list(): AsyncIterable<ListedFile> {
-        await this.faults.pass('list');
         for (const [uuid, files] of this.#images) {
             for (const [name, file] of files) {
                 yield { uuid, name, size: file.bytes.length, mtime: file.mtime };
@@ -124,7 +107,6 @@ export class MemoryStorage implements Storage {
 
     async removeTemporary(uuid: string, name: string): Promise<boolean> {
         assertTemporaryFile(uuid, name);
-        await this.faults.pass('remove');
         return this.#target(uuid).delete(name);
     }
 
@@ -133,7 +115,6 @@ export class MemoryStorage implements Storage {
     }
 
     async check(): Promise<Record<string, never>> {
-        await this.faults.pass('check');
         return {};
     }
 
