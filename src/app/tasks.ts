@@ -72,7 +72,7 @@ export class ServerTasks {
     /** Sets the timers, once. */
     start(): void {
         if (this.#tasks === undefined) {
-            this.#tasks = new TaskScheduler({ tasks: this.#table(), log: this.#options.log });
+            this.#tasks = new TaskScheduler({ tasks: this.table(), log: this.#options.log });
             this.#tasks.start();
         }
     }
@@ -83,7 +83,8 @@ export class ServerTasks {
         this.#tasks = undefined;
     }
 
-    #table(): readonly BackgroundTask[] {
+    /** What runs, and when. */
+    table(): readonly BackgroundTask[] {
         const { backends, directories, clock, log } = this.#options;
         const { database, storages, journal, imageQueue, exports } = backends.images;
         return [
@@ -93,17 +94,13 @@ export class ServerTasks {
                 everyMs: 5 * MINUTE,
                 run: (signal) => journal.pass(signal),
             },
-            // Where all processes write, none waits for this before it serves.
-            ...(backends.database.writers === 'all'
-                ? [
-                      {
-                          name: 'interrupted uploads',
-                          firstAfterMs: SECOND,
-                          everyMs: 5 * MINUTE,
-                          run: () => recoverUploads(backends.images, log),
-                      },
-                  ]
-                : []),
+            {
+                // Often: until then an image is without the file that was to be replaced.
+                name: 'interrupted uploads',
+                firstAfterMs: SECOND,
+                everyMs: MINUTE,
+                run: (signal) => recoverUploads(backends.images, log, { signal }),
+            },
             {
                 name: 'interrupted clones',
                 firstAfterMs: SECOND,

@@ -13,7 +13,6 @@ import { checkDataVersion, writeDataVersion } from '#lib/maintenance/data-versio
 import { prepareDirectories } from '#lib/maintenance/prepare-directories.js';
 import { purgePlaceholders } from '#lib/maintenance/purge.js';
 import { sweep } from '#lib/maintenance/sweep.js';
-import { TaskScheduler } from '#lib/maintenance/tasks.js';
 import type { RawImage } from '#lib/manifest/types.js';
 import { FileDeleteJournal } from '#lib/storage/journal.js';
 import { LocalStorage } from '#lib/storage/local/local-storage.js';
@@ -262,71 +261,6 @@ void t.test('sweep: trouble in one place does not keep the others from being swe
     t.same(await sweep({ ...all, storage }, NEVER), { removed: 1, recoverable: 0 });
     t.notOk(existsSync(path));
     t.ok(all.records.some(({ level }) => level === 50));
-});
-
-void t.test('tasks run on their timers, one run at a time, until they are stopped', async (t) => {
-    const { log, records } = recordingLog();
-    let runs = 0;
-    let running = 0;
-    let overlap = false;
-    let finish: () => void = () => undefined;
-    const thrice = new Promise<void>((resolve) => (finish = resolve));
-    let signal: AbortSignal | undefined;
-    let longStarted: () => void = () => undefined;
-    const started = new Promise<void>((resolve) => (longStarted = resolve));
-    let longEnded = false;
-    const tasks = new TaskScheduler({
-        log,
-        tasks: [
-            {
-                name: 'failing',
-                firstAfterMs: 0,
-                everyMs: 1,
-                run: async () => {
-                    overlap ||= running > 0;
-                    running += 1;
-                    runs += 1;
-                    await new Promise((resolve) => setImmediate(resolve));
-                    running -= 1;
-                    if (runs === 3) {
-                        finish();
-                    }
-                    throw new Error('does not matter');
-                },
-            },
-            {
-                name: 'long',
-                firstAfterMs: 0,
-                everyMs: 1,
-                run: async (given) => {
-                    signal = given;
-                    longStarted();
-                    await new Promise((resolve) => given.addEventListener('abort', resolve));
-                    await new Promise((resolve) => setImmediate(resolve));
-                    longEnded = true;
-                },
-            },
-            { name: 'never', firstAfterMs: 1e12, everyMs: 1, run: async () => t.fail('too early') },
-        ],
-    });
-    tasks.start();
-    // The timers do not keep the process alive, so something else has to.
-    const alive = setInterval(() => undefined, 1000);
-    await Promise.all([thrice, started]);
-    t.notOk(signal?.aborted);
-    await tasks.stop();
-    clearInterval(alive);
-    t.ok(signal?.aborted);
-    t.ok(longEnded, 'stop waits for what is running');
-    t.notOk(overlap);
-    t.match(
-        records.find(({ level }) => level === 50),
-        { msg: 'background task failed', task: 'failing' },
-    );
-    const before = runs;
-    tasks.start();
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    t.equal(runs, before, 'stopped for good');
 });
 
 void t.test('data-version', async (t) => {
