@@ -120,6 +120,11 @@ export function storageIsDown(cause?: unknown): ApiError {
     return new ApiError('StorageIsDown', ERROR_CATALOGUE.StorageIsDown.message, { cause });
 }
 
+/** Tells whether a storage was out of reach, out of order or out of room. */
+export function isStorageDown(error: unknown): boolean {
+    return error instanceof ApiError && error.code === 'StorageIsDown';
+}
+
 /** 503 `StorageUnsupported`. */
 export function storageUnsupported(): ApiError {
     return new ApiError('StorageUnsupported', ERROR_CATALOGUE.StorageUnsupported.message);

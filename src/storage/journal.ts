@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.js';
 import type { BaseDirectories } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
 import { createFileDurably, makeDirectory, removeDurably } from '../base/durable-files.js';
+import { isStorageDown } from '../base/errors.js';
 import type { KeyedQueue } from '../base/keyed-queue.js';
 import { unlessMissing } from '../base/unless-missing.js';
 import type { DeleteJournal, JournalEntry, PendingDelete } from './delete-journal.js';
@@ -93,9 +94,10 @@ export class FileDeleteJournal implements DeleteJournal {
     }
 
     async pass(signal?: AbortSignal): Promise<number> {
+        const away = new Set<string>();
         let left = 0;
         for (const path of await this.#entries()) {
-            left += signal?.aborted !== true && (await this.#retry(path)) ? 0 : 1;
+            left += signal?.aborted !== true && (await this.#retry(path, away)) ? 0 : 1;
         }
         return left;
     }
@@ -103,7 +105,7 @@ export class FileDeleteJournal implements DeleteJournal {
     /** Ends an entry of this process. Whatever fails is tried again by a later pass. */
     async #finish(path: string, record: JournalRecord): Promise<void> {
         try {
-            await this.#settle(path, record, true);
+            await this.#settle(path, record, true, new Set());
         } catch (err) {
             this.#log.warn({ err, path }, 'pending delete could not be ended, it will be tried again');
         } finally {
@@ -129,8 +131,13 @@ export class FileDeleteJournal implements DeleteJournal {
         return names.filter((name) => name.endsWith('.json')).map((name) => join(this.#directory, name));
     }
 
-    /** Tells whether the entry is done with. */
-    async #retry(path: string): Promise<boolean> {
+    /**
+     * Tells whether the entry is done with.
+     *
+     * @param away storages that were found down meanwhile, which are not asked again: it takes its time,
+     * and the image must wait
+     */
+    async #retry(path: string, away: Set<string>): Promise<boolean> {
         try {
             const record = await this.#read(path);
             if (record === undefined) {
@@ -144,7 +151,7 @@ export class FileDeleteJournal implements DeleteJournal {
                 }
                 const { writers, clock } = this.#options;
                 const isUnderWay = writers === 'all' && clock.now() - facts.mtimeMs < KEEP_UNCHANGED_MS;
-                return !this.#held.has(path) && (await this.#settleClaimed(path, record, !isUnderWay));
+                return !this.#held.has(path) && (await this.#settleClaimed(path, record, !isUnderWay, away));
             });
         } catch (err) {
             this.#log.warn({ err, path }, 'pending delete is left for later');
@@ -156,7 +163,12 @@ export class FileDeleteJournal implements DeleteJournal {
      * As {@link #settle}, while no other process finishes an upload of these files: in between its
      * bytes are in place and no record names them.
      */
-    async #settleClaimed(path: string, record: JournalRecord, dropKept: boolean): Promise<boolean> {
+    async #settleClaimed(
+        path: string,
+        record: JournalRecord,
+        dropKept: boolean,
+        away: Set<string>,
+    ): Promise<boolean> {
         const { uploads } = this.#options;
         const names = uploads === undefined ? [] : record.files.map(({ name }) => name);
         const claims: UploadClaim[] = [];
@@ -166,7 +178,7 @@ export class FileDeleteJournal implements DeleteJournal {
                 claims.push(...(claim === undefined ? [] : [claim]));
             }
             const isFree = claims.every(({ left }) => left === undefined);
-            return isFree && (await this.#settle(path, record, dropKept));
+            return isFree && (await this.#settle(path, record, dropKept, away));
         } finally {
             for (const claim of claims) {
                 await claim.end(claim.left === undefined);
@@ -180,11 +192,16 @@ export class FileDeleteJournal implements DeleteJournal {
     }
 
     /** Deletes the files of an entry and, when none is left, the entry. Runs inside the image's queue. */
-    async #settle(path: string, record: JournalRecord, dropKept: boolean): Promise<boolean> {
+    async #settle(
+        path: string,
+        record: JournalRecord,
+        dropKept: boolean,
+        away: Set<string>,
+    ): Promise<boolean> {
         if (!(await this.#isDue(path, record))) {
             return false;
         }
-        const { left, kept } = await this.#deleteFiles(record);
+        const { left, kept } = await this.#deleteFiles(record, away);
         if (left > 0 || (kept > 0 && !dropKept)) {
             return false;
         }
@@ -201,21 +218,24 @@ export class FileDeleteJournal implements DeleteJournal {
         return found !== undefined && (await this.#owner.hasEnded(found));
     }
 
-    async #deleteFiles({ uuid, files }: JournalRecord): Promise<Outcome> {
+    async #deleteFiles({ uuid, files }: JournalRecord, away: Set<string>): Promise<Outcome> {
         const current = await this.#options.currentFiles(uuid);
         let left = 0;
         let kept = 0;
         for (const file of files) {
             if (current.some(({ stor, name }) => stor === file.stor && name === file.name)) {
                 kept += 1;
-            } else if (!(await this.#deleteFile(uuid, file))) {
+            } else if (!(await this.#deleteFile(uuid, file, away))) {
                 left += 1;
             }
         }
         return { left, kept };
     }
 
-    async #deleteFile(uuid: string, { stor, name }: PendingDelete): Promise<boolean> {
+    async #deleteFile(uuid: string, { stor, name }: PendingDelete, away: Set<string>): Promise<boolean> {
+        if (away.has(stor)) {
+            return false;
+        }
         const storage = this.#options.storages.get(stor as StorageType);
         if (storage === undefined) {
             this.#log.warn(
@@ -232,6 +252,9 @@ export class FileDeleteJournal implements DeleteJournal {
                 { err, uuid, stor, file: name },
                 'file could not be deleted, it will be tried again',
             );
+            if (isStorageDown(err)) {
+                away.add(stor);
+            }
             return false;
         }
     }
