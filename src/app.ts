@@ -299,7 +299,8 @@ export class ImageServer {
     #roleActions(): RoleActions {
         return {
             load: () => this.#backends.database.database.setup(),
-            settle: () => recoverUploads(this.#backends.images, this.#log),
+            // Nothing waits for another storage, which may be away.
+            settle: () => recoverUploads(this.#backends.images, this.#log, { stor: 'local' }),
             becomeWriter: async () => {
                 await writeDataVersion(this.#directories, `imgapi ${VERSION}`);
                 await this.#backends.database.becomeWriter();

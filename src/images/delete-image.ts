@@ -9,6 +9,7 @@ import { savesAs } from './failures.js';
 import { possibleFiles } from './image-files.js';
 import type { Cleanup } from './image-task.js';
 import { ownImageSeen, requireAccess, requireOwner } from './load.js';
+import { forgetAside } from './recover-uploads.js';
 
 function failureOf(uuid: string): string {
     return `could not delete image ${uuid}`;
@@ -84,6 +85,23 @@ async function restoreIfNeeded(
     }
 }
 
+/**
+ * Notes all files of an image that is about to go. Those that are most likely not there are left to the
+ * next pass: their storage may be away, and nothing of the image would be in it.
+ */
+async function noteFiles(services: ImageServices, raw: RawImage, cleanup: Cleanup): Promise<void> {
+    const { uuid } = raw;
+    const { near, elsewhere } = possibleFiles(services, raw);
+    const failed = savesAs(failureOf(uuid));
+    const later = await services.journal.note(uuid, elsewhere).catch(failed);
+    const leave = (): Promise<void> => {
+        later.leave();
+        return Promise.resolve();
+    };
+    cleanup.add({ ...later, finish: leave });
+    cleanup.add(await services.journal.note(uuid, near).catch(failed));
+}
+
 /** Deletes a record, and notes its files for deletion. Runs in the image's queue, its places claimed. */
 async function deleteRecord(
     services: ImageServices,
@@ -96,9 +114,7 @@ async function deleteRecord(
     const check = async ({ raw }: StoredImage): Promise<void> => {
         mayGo(raw);
         await requireNoDependents(services, uuid, {}, context.signal);
-        const files = possibleFiles(services, raw);
-        const noted = services.journal.note(uuid, files);
-        cleanup.add(await noted.catch(savesAs(failureOf(uuid))));
+        await noteFiles(services, raw, cleanup);
         deleted = raw;
     };
     await services.database.del(uuid, {
@@ -107,6 +123,7 @@ async function deleteRecord(
     });
     if (deleted !== undefined) {
         await restoreIfNeeded(services, context, deleted);
+        await forgetAside(services, uuid, context.log);
     }
 }
 

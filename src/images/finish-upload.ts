@@ -8,8 +8,7 @@ import { recordedFiles, requireStorage, storageNameOf } from './image-files.js';
 import { type Cleanup, settlingDeletes } from './image-task.js';
 import { loadOwnImage } from './load.js';
 import type { Upload } from './receive-upload.js';
-import { claimUpload, endClaim } from './recover-uploads.js';
-import { type BytesEntry, holdsBytes } from './stored-bytes.js';
+import { claimUpload, endClaim, entryInPlace, settleAside } from './recover-uploads.js';
 import type { UploadKind } from './upload-kinds.js';
 
 /** The place in a record that an upload fills. */
@@ -69,7 +68,7 @@ class UploadFinish {
         this.#latest = before;
     }
 
-    /** Whether bytes and record agree; if not, the next start brings them together. */
+    /** Whether bytes and record agree; if not, a later pass brings them together. */
     get isSettled(): boolean {
         return !this.#isUnsettled;
     }
@@ -94,7 +93,7 @@ class UploadFinish {
             await this.#upload.writer.commit();
         } catch (error) {
             if (previous !== undefined) {
-                await this.#putBack(previous);
+                await this.#nameInPlace(previous);
             }
             await this.#discard();
             return failsAs(this.#kind.receiveFailure)(error);
@@ -139,13 +138,19 @@ class UploadFinish {
         this.#cleanup.add(await this.#services.journal.note(uuid, [{ stor, name: this.#kind.name }]));
     }
 
-    /** If the new bytes did not become visible, the old ones are in place: the record names them again. */
-    async #putBack(previous: BytesEntry): Promise<void> {
+    /** The record names what is in place: the old bytes, or the new ones if they became visible after all. */
+    async #nameInPlace(previous: ImageFile | ImageIcon): Promise<void> {
         const { uuid } = this.#before;
         const storage = requireStorage(this.#services, this.#upload.storage);
+        const next = this.#slot.entry;
         try {
-            if (await holdsBytes(storage, uuid, this.#kind.name, previous)) {
-                await this.#save((raw) => this.#slot.restored(raw, this.#before));
+            const entry = await entryInPlace(storage, { uuid, name: this.#kind.name, previous, next });
+            if (entry !== undefined) {
+                await this.#save((raw) =>
+                    entry === next
+                        ? this.#slot.filled(raw, this.#before)
+                        : this.#slot.restored(raw, this.#before),
+                );
             }
         } catch (error) {
             this.#isUnsettled = true;
@@ -196,6 +201,7 @@ async function finishAlone(
     const claim = await claimUpload(services, uuid, name, context.log).catch(savesAs(saveFailure));
     let finish: UploadFinish | undefined;
     try {
+        await settleAside(services, uuid, name, context.log);
         return await settlingDeletes(async (cleanup) => {
             // Read when nobody else replaces the file any more.
             const before = await loadOwnImage(services, context, uuid);
@@ -211,7 +217,7 @@ async function finishAlone(
  * Makes an upload visible: the final name first, the record second, both in the image's queue, so
  * that the record always describes the bytes in place (backends W3, crash points for AddImageFile).
  * An entry whose bytes are about to be replaced is taken out of the record before. On failure the
- * upload is gone, and the previous bytes and record stay unless they were replaced already.
+ * upload is gone, and the previous bytes and record stay; the new ones do if they were replaced already.
  *
  * @throws 404 when the image vanished meanwhile, what the slot's check throws, 500, 503
  */

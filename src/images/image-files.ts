@@ -41,18 +41,25 @@ export function recordedFiles(
     return namedEntries(raw).map(({ name, entry }) => ({ stor: storageNameOf(entry), name }));
 }
 
-/**
- * Every file that may belong to an image: what its record names, and what an upload cut short may
- * have left in a storage without a record (backends 15, crash points).
- */
-export function possibleFiles(services: ImageServices, raw: RawImage): readonly PendingDelete[] {
+/** Every file that may belong to an image. */
+export interface PossibleFiles {
+    /** In this machine's storage, and in those that its record names. */
+    readonly near: readonly PendingDelete[];
+    /** What an upload cut short may have left elsewhere without a record (backends 15, crash points). */
+    readonly elsewhere: readonly PendingDelete[];
+}
+
+/** Every file that may belong to an image, see {@link PossibleFiles}. */
+export function possibleFiles(services: ImageServices, raw: RawImage): PossibleFiles {
+    const recorded = recordedFiles(raw);
     const strays = [...services.storages.keys()].flatMap((stor) =>
         ['file0', 'icon'].map((name) => ({ stor, name })),
     );
-    const all = new Map(
-        [...recordedFiles(raw), ...strays].map((file) => [`${file.stor} ${file.name}`, file]),
-    );
-    return [...all.values()];
+    const all = new Map([...recorded, ...strays].map((file) => [`${file.stor} ${file.name}`, file]));
+    const isNear = ({ stor }: PendingDelete): boolean =>
+        stor === 'local' || recorded.some((file) => file.stor === stor);
+    const files = [...all.values()];
+    return { near: files.filter(isNear), elsewhere: files.filter((file) => !isNear(file)) };
 }
 
 /** A storage by the name records have for it. @throws 503 `StorageUnsupported` when it is not set up */

@@ -1,5 +1,6 @@
 import type Logger from 'bunyan';
 import type { StorageType } from '../base/constants.js';
+import { isStorageDown } from '../base/errors.js';
 import { findRecord } from '../maintenance/record-exists.js';
 import type { RawImage } from '../manifest/types.js';
 import type { Storage, StoredFileName } from '../storage/storage.js';
@@ -18,14 +19,22 @@ function withEntry(raw: RawImage, name: StoredFileName, entry: BytesEntry): Draf
     return { ...raw, files };
 }
 
+/** A place, and what may be in it. */
+interface InPlace<Entry extends BytesEntry> {
+    readonly uuid: string;
+    readonly name: StoredFileName;
+    readonly previous?: Entry;
+    readonly next: Entry;
+}
+
 /**
- * The entry that describes the bytes in place. What the storage tells of them is nearly always enough;
+ * The entry that describes the bytes in place; `undefined`: none of them. What the storage tells of them is nearly always enough;
  * only where both entries agree with that are the bytes read.
  */
-async function entryInPlace(
+export async function entryInPlace<Entry extends BytesEntry>(
     storage: Storage,
-    { uuid, name, previous, next }: UploadIntent,
-): Promise<BytesEntry | undefined> {
+    { uuid, name, previous, next }: InPlace<Entry>,
+): Promise<Entry | undefined> {
     const facts = await storage.stat(uuid, name);
     const candidates = [next, previous].filter((entry) => entry !== undefined && agrees(facts, entry));
     if (candidates.length < 2) {
@@ -81,7 +90,7 @@ const UNSETTLED = 'interrupted upload could not be settled';
 
 /**
  * Takes the right to replace a file, inside the image's queue. What a process that has ended left there
- * is settled first; what cannot be settled is put aside for the next start.
+ * is settled first; what cannot be settled is put aside for a later pass.
  *
  * @throws as {@link UploadJournal.claim}
  */
@@ -112,7 +121,49 @@ export async function endClaim(claim: UploadClaim, isSettled: boolean, log: Logg
     try {
         await claim.end(isSettled);
     } catch (err) {
-        log.warn({ err }, 'upload intent stays until the next upload or start');
+        log.warn({ err }, 'upload intent stays until the next upload or pass');
+    }
+}
+
+/**
+ * Settles what earlier uploads of a file have left aside. While their storage is down nobody knows which
+ * bytes are in place: those that are to come back would be taken for those of an upload that fails now.
+ *
+ * @throws 503 `StorageIsDown`
+ */
+export async function settleAside(
+    services: ImageServices,
+    uuid: string,
+    name: StoredFileName,
+    log: Logger,
+): Promise<void> {
+    for (const { intent, drop } of await services.uploads.pending(uuid)) {
+        if (intent.name !== name || drop === undefined) {
+            continue;
+        }
+        try {
+            await settle(services, intent, log);
+            await drop();
+        } catch (err) {
+            if (isStorageDown(err)) {
+                throw err;
+            }
+            log.error({ err, uuid, file: name }, UNSETTLED);
+        }
+    }
+}
+
+/**
+ * Forgets the uploads that were left aside for an image whose record has just gone, its bytes noted for
+ * deletion: the next image of this uuid must not get them. Never rejects.
+ */
+export async function forgetAside(services: ImageServices, uuid: string, log: Logger): Promise<void> {
+    try {
+        for (const { drop } of await services.uploads.pending(uuid)) {
+            await drop?.();
+        }
+    } catch (err) {
+        log.warn({ err, uuid }, 'interrupted uploads of a deleted image could not be forgotten');
     }
 }
 
@@ -131,16 +182,32 @@ async function settleAlone(services: ImageServices, noted: PendingUpload, log: L
 }
 
 /**
- * Settles the uploads that a crash cut off between bytes and record (backends 15, crash points for
- * AddImageFile). One that cannot be settled now is left for the next start.
+ * Settles the uploads that a crash, or a storage that went down, cut off between bytes and record
+ * (backends 15, crash points for AddImageFile). What cannot be settled now is left for the next pass; a
+ * storage that is down is not asked again in this one.
+ *
+ * @param options.stor the only storage that is to be asked; absent: all
+ * @param options.signal ends the pass after the upload at hand
  */
-export async function recoverUploads(services: ImageServices, log: Logger): Promise<void> {
+export async function recoverUploads(
+    services: ImageServices,
+    log: Logger,
+    options: { readonly stor?: StorageType; readonly signal?: AbortSignal } = {},
+): Promise<void> {
+    const away = new Set<string>();
     for (const noted of await services.uploads.pending()) {
-        const { uuid, name } = noted.intent;
+        const { uuid, name, stor } = noted.intent;
+        const isWanted = stor === (options.stor ?? stor) && !away.has(stor);
+        if (!isWanted || options.signal?.aborted === true) {
+            continue;
+        }
         try {
             await services.imageQueue.run(uuid, () => settleAlone(services, noted, log));
         } catch (err) {
             log.error({ err, uuid, file: name }, UNSETTLED);
+            if (isStorageDown(err)) {
+                away.add(stor);
+            }
         }
     }
 }

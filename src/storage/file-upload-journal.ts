@@ -140,11 +140,11 @@ export class FileUploadJournal implements UploadJournal {
         }
     }
 
-    async pending(): Promise<readonly PendingUpload[]> {
+    async pending(uuid = ''): Promise<readonly PendingUpload[]> {
         const { uploads } = this.#options.directories;
         const names = (await unlessMissing(readdir(uploads))) ?? [];
         const pending: PendingUpload[] = [];
-        for (const name of names.filter((one) => one.endsWith('.json'))) {
+        for (const name of names.filter((one) => one.startsWith(uuid) && one.endsWith('.json'))) {
             const path = join(uploads, name);
             try {
                 const found = await readLockFile(path);

@@ -32,7 +32,7 @@ export interface UploadClaim {
     /** Notes an intent before anything is changed, in the place of what was noted before. */
     note(intent: UploadIntent): Promise<void>;
     /**
-     * Gives the right back. What was noted is forgotten, durably, or kept for the next start.
+     * Gives the right back. What was noted is forgotten, durably, or kept for a later pass.
      *
      * @param isSettled whether bytes and record agree
      */
@@ -55,6 +55,8 @@ export interface UploadJournal {
     /**
      * What a crash has left; nothing that a running process is doing. Claims that a crash ended before
      * anything was done are removed.
+     *
+     * @param uuid of one image; absent: of all
      */
-    pending(): Promise<readonly PendingUpload[]>;
+    pending(uuid?: string): Promise<readonly PendingUpload[]>;
 }

@@ -9,6 +9,7 @@ import { changeImageStorage } from '#lib/images/change-storage.js';
 import { deleteImage } from '#lib/images/delete-image.js';
 import { deleteImageIcon } from '#lib/images/delete-image-icon.js';
 import { findImageFile, openImageFile } from '#lib/images/open-file.js';
+import { recoverUploads } from '#lib/images/recover-uploads.js';
 import { updateImage } from '#lib/images/update-image.js';
 import type { Storage } from '#lib/storage/storage.js';
 import { FaultyStorage } from '../doubles/faulty-storage.js';
@@ -66,13 +67,106 @@ void t.test('the storage fails', (t) => {
         await addFile(bench, uuid, FIRST);
         wrapped[0]?.faults.fail('commit', EIO, { when: 'after' });
         t.equal((await refusal(addFile(bench, uuid, SECOND))).status, 500);
+        t.same(await bench.bytes(uuid, 'file0'), SECOND, 'the old bytes are gone');
+        await requireAgreement(t, bench, uuid);
+        t.equal((await refusal(addIcon(bench, uuid))).message, 'error receiving image icon: EIO: i/o error');
+        t.same(await names(bench), ['file0'], 'bytes that replaced none are removed');
+        wrapped[0]?.faults.heal();
+        await addFile(bench, uuid, FIRST);
+        await requireAgreement(t, bench, uuid);
+    });
+
+    onEveryBackend(t, 'a commit that fails and loses the old bytes', async (t, backend) => {
+        const wrapped: FaultyStorage[] = [];
+        const wrapStorage = (storage: Storage) => {
+            const faulty = new FaultyStorage(storage);
+            wrapped.push(faulty);
+            return faulty;
+        };
+        const bench = await makeBench(t, { backend, wrapStorage });
+        const uuid = await plantImage(bench);
+        await addFile(bench, uuid, FIRST);
+        await bench.local.remove(uuid, 'file0');
+        wrapped[0]?.faults.fail('commit', EIO);
+        t.equal((await refusal(addFile(bench, uuid, SECOND))).status, 500);
         t.notOk((await bench.raw(uuid)).files, 'an entry of bytes that are gone is not put back');
         t.same(await names(bench), []);
-        t.equal((await refusal(addIcon(bench, uuid))).message, 'error receiving image icon: EIO: i/o error');
-        t.same(await names(bench), []);
-        wrapped[0]?.faults.heal();
-        await addFile(bench, uuid, SECOND);
+    });
+
+    void t.test('a storage that goes down when the old bytes are about to be replaced', async (t) => {
+        const bench = await makeBench(t);
+        const { faults } = bench.memory().storage;
+        const log = bench.context().log;
+        const uuid = await plantImage(bench);
+        await addFile(bench, uuid, FIRST);
+        faults.fail('commit', storageIsDown());
+        faults.fail('stat', storageIsDown());
+        t.same(await refusal(addFile(bench, uuid, SECOND)), DOWN);
+        t.notOk((await bench.raw(uuid)).files, 'nobody knows which bytes are in place');
+        faults.heal();
+        faults.fail('commit', storageIsDown());
+        faults.fail('stat', storageIsDown());
+        const third = Buffer.from('a third try');
+        t.same(await refusal(addFile(bench, uuid, third)), DOWN);
+        t.equal(await bench.pendingDeletes(), 0);
+        t.same(await bench.bytes(uuid, 'file0'), FIRST, 'the bytes of the last success are still there');
+        await recoverUploads(bench.services, log);
+        t.equal((await bench.services.uploads.pending()).length, 1);
+        faults.heal();
+        await recoverUploads(bench.services, log, { stor: 'manta' });
+        t.notOk((await bench.raw(uuid)).files, 'only a storage that is asked for is asked');
+        await recoverUploads(bench.services, log);
         await requireAgreement(t, bench, uuid);
+        t.same(await bench.bytes(uuid, 'file0'), FIRST);
+
+        faults.fail('commit', storageIsDown());
+        faults.fail('stat', storageIsDown());
+        t.same(await refusal(addFile(bench, uuid, SECOND)), DOWN);
+        faults.heal();
+        await addFile(bench, uuid, third);
+        t.same(await bench.bytes(uuid, 'file0'), third, 'the next upload settles it, too');
+        t.same(await bench.services.uploads.pending(), []);
+        await requireAgreement(t, bench, uuid);
+
+        faults.fail('commit', storageIsDown());
+        faults.fail('stat', storageIsDown());
+        t.same(await refusal(addFile(bench, uuid, SECOND)), DOWN);
+        faults.heal();
+        await deleteImage(bench.services, bench.context(), uuid, false);
+        await bench.plant(rawRecord({ uuid, name: 'again', owner: vader }));
+        await recoverUploads(bench.services, log);
+        t.notOk((await bench.raw(uuid)).files, 'a new image of the uuid does not get bytes of the old one');
+        t.same(await names(bench), []);
+    });
+
+    void t.test('deleting asks no storage that the record does not name', async (t) => {
+        const bench = await makeBench(t, { config: MANTA });
+        const uuid = await plantImage(bench, { file: true });
+        await bench.plantFile(uuid, 'file0', SECOND, bench.manta);
+        bench.manta.faults.hang('remove');
+        await deleteImage(bench.services, bench.context(), uuid, false);
+        t.same(await names(bench), []);
+        bench.manta.faults.heal();
+        t.same(await names(bench, bench.manta), ['file0'], 'what an upload cut short has left');
+        t.equal(await bench.pendingDeletes(), 0);
+        t.same(await names(bench, bench.manta), [], 'a pass looks for it');
+    });
+
+    void t.test('a pass does not ask a storage that is down for everything', async (t) => {
+        const bench = await makeBench(t, { config: MANTA });
+        let asked = 0;
+        for (let count = 0; count < 3; count += 1) {
+            await deleteImage(bench.services, bench.context(), await plantImage(bench), false);
+        }
+        const remove = bench.manta.remove.bind(bench.manta);
+        bench.manta.remove = () => {
+            asked += 1;
+            return Promise.reject(storageIsDown());
+        };
+        t.equal(await bench.pendingDeletes(), 3);
+        t.equal(asked, 1);
+        bench.manta.remove = remove;
+        t.equal(await bench.pendingDeletes(), 0);
     });
 
     void t.test('deleting: the image is gone, its bytes follow', async (t) => {
