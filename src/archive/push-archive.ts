@@ -5,7 +5,7 @@ import { join, posix } from 'node:path';
 import type Logger from 'bunyan';
 import type { BaseDirectories } from '../base/config-types.js';
 import { uuidPrefix } from '../base/directories.js';
-import { ApiError, systemErrorCode } from '../base/errors.js';
+import { isStorageDown, systemErrorCode } from '../base/errors.js';
 import { forEachParallel } from '../base/parallel.js';
 import { RecentlyUsed } from '../base/recently-used.js';
 import { putBack, removeExactly } from '../base/remove-exactly.js';
@@ -138,7 +138,7 @@ export class ArchivePush {
 
     /** @throws `err` when it says that going on is of no use */
     #noteFailure(err: unknown, path: string, counts: Counts): void {
-        if (err instanceof ApiError && err.code === 'StorageIsDown') {
+        if (isStorageDown(err)) {
             throw err;
         }
         counts.failed += 1;

@@ -4,7 +4,7 @@ import { join, posix } from 'node:path';
 import type Logger from 'bunyan';
 import type { BaseDirectories } from '../base/config-types.js';
 import { makeDirectory, removeDurably, removeIfPresent, writeFileDurably } from '../base/durable-files.js';
-import { ApiError } from '../base/errors.js';
+import { isStorageDown } from '../base/errors.js';
 import { forEachParallelToEnd } from '../base/parallel.js';
 import { unlessMissing } from '../base/unless-missing.js';
 import { untilAborted } from '../base/until-aborted.js';
@@ -61,10 +61,6 @@ function isSafeName(name: string): boolean {
     );
 }
 
-function isDown(error: unknown): boolean {
-    return error instanceof ApiError && error.code === 'StorageIsDown';
-}
-
 /** Keeps copies of the key files in Manta, in both layouts (backends 12). For one process a base directory. */
 export class KeyMirror {
     readonly #options: KeyMirrorOptions;
@@ -112,7 +108,7 @@ export class KeyMirror {
         } catch (err) {
             signal.throwIfAborted();
             this.#log.warn({ err, path: pair.remote }, 'auth keys could not be copied from Manta');
-            if (isDown(err)) {
+            if (isStorageDown(err)) {
                 throw err;
             }
             return false;
@@ -170,7 +166,7 @@ export class KeyMirror {
                     changes.written += 1;
                 }
             } catch (error) {
-                if (signal.aborted || isDown(error)) {
+                if (signal.aborted || isStorageDown(error)) {
                     stop.abort();
                 }
                 throw error;
