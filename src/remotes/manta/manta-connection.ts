@@ -9,6 +9,7 @@ import { TookTooLong } from '../../base/within.js';
 import { MantaAgent } from './manta-agent.js';
 import type { MantaCall } from './manta-call.js';
 import { mantaFailure, mayPass } from './manta-failure.js';
+import { algorithmFor } from './manta-key.js';
 
 /** How long things may take, milliseconds (README table D). */
 export interface MantaLimits {
@@ -139,7 +140,7 @@ function connect(
     const client = manta.createClient({
         url,
         user,
-        sign: manta.privateKeySigner({ key, user }),
+        sign: manta.privateKeySigner({ key, user, ...algorithmFor(key) }),
         // The client tells every call, which is far too much even for debugging. All loggers of the
         // server share one level, so this one cannot be a child of theirs.
         log: bunyan.createLogger({ name: 'manta', streams: [] }),

@@ -69,5 +69,9 @@ declare module 'manta' {
         readonly rejectUnauthorized: boolean;
     }): MantaClient;
 
-    export function privateKeySigner(options: { readonly key: string; readonly user: string }): Sign;
+    export function privateKeySigner(options: {
+        readonly key: string;
+        readonly user: string;
+        readonly algorithm?: string;
+    }): Sign;
 }
