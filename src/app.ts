@@ -307,7 +307,10 @@ export class ImageServer {
             },
             startTasks: () => this.#tasks.start(),
             endWriting: async () => {
-                await this.#tasks.stop();
+                const ended = this.#tasks.stop();
+                // A Manta that is silent would keep them for as long as calls may take; downloads go on.
+                this.#backends.objects?.endCalls();
+                await ended;
                 await this.#backends.database.endWriting?.();
             },
             fail: (error) => this.#fail(error),

@@ -139,6 +139,8 @@ export interface ObjectStore {
     copy(from: string, to: string, options?: CopyOptions): Promise<void>;
     /** What is in a directory, by name; nothing if it is not there. */
     list(path: string): AsyncIterable<ListedObject>;
+    /** Ends all calls but those that move files, which go on; none of them follow. */
+    endCalls(): void;
     /** Ends every connection; no call follows. */
     close(): void;
 }

@@ -1,9 +1,13 @@
 import { Agent as HttpAgent, type ClientRequest } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
+import { storageIsDown } from '../../base/errors.js';
 import { CALL_ID, MantaCall } from './manta-call.js';
 
 /** Longest time that a connection is kept without a request, milliseconds. */
 const IDLE_MS = 30_000;
+
+/** Why a call ends that nobody has ended. */
+const CLOSED = 'the server stops';
 
 /** What Node.js' agents have but their types do not say. */
 interface RequestTaker {
@@ -18,6 +22,7 @@ export class MantaAgent {
     readonly agent: HttpAgent;
     readonly #userAgent: string;
     readonly #calls = new Map<string, MantaCall>();
+    #isClosed = false;
 
     constructor(options: {
         readonly isTls: boolean;
@@ -43,8 +48,15 @@ export class MantaAgent {
         return this.agent as unknown as RequestTaker;
     }
 
-    /** A new call; its request is known by its headers. It is known until it is over, or {@link forget}. */
+    /**
+     * A new call; its request is known by its headers. It is known until it is over, or {@link forget}.
+     *
+     * @throws 503 `StorageIsDown` when closed
+     */
     start(): MantaCall {
+        if (this.#isClosed) {
+            throw storageIsDown(new Error(CLOSED));
+        }
         const call = new MantaCall(this.#userAgent);
         this.#calls.set(call.id, call);
         return call;
@@ -64,14 +76,15 @@ export class MantaAgent {
         }
     }
 
-    /** Ends all calls and connections. */
+    /** Ends all calls and connections; none follow. */
     close(): void {
+        this.#isClosed = true;
         const { requests } = this.#taker;
         for (const destination of Object.keys(requests)) {
             Reflect.deleteProperty(requests, destination);
         }
         for (const call of this.#calls.values()) {
-            call.break(new Error('the server stops'));
+            call.break(new Error(CLOSED));
         }
         this.#calls.clear();
         this.agent.destroy();

@@ -110,9 +110,14 @@ export class MantaConnection {
         return repeated(this.#files, begin, this.#bounds(this.limits.headers, signal));
     }
 
+    /** Ends all calls that move no file; none follow. */
+    endCalls(): void {
+        this.#calls.agent.close();
+    }
+
     /** Ends all calls and connections. */
     close(): void {
-        this.#calls.agent.close();
+        this.endCalls();
         this.#files.agent.close();
     }
 

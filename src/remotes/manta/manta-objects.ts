@@ -173,6 +173,10 @@ export class MantaObjects implements ObjectStore {
         return listDirectory(this.#connection, path);
     }
 
+    endCalls(): void {
+        this.#connection.endCalls();
+    }
+
     close(): void {
         this.#connection.close();
     }
