@@ -11,7 +11,7 @@ export interface Md5Check {
     push(chunk: Buffer): Promise<void> | undefined;
     /** The MD5 of all bytes, base64. */
     end(): Promise<string>;
-    /** Gives up; after `end` it does nothing. */
+    /** Gives up: nothing that is pushed later is looked at. After `end` it does nothing. */
     cancel(): void;
 }
 
@@ -29,14 +29,26 @@ function onThread(): Md5Check {
     const nowhere = { write: () => Promise.resolve(), close: () => Promise.resolve() };
     // What fails in a thread is told by the next call.
     const pipeline = new SlotPipeline(run, nowhere, () => undefined);
+    let pushed: Promise<void> = Promise.resolve();
     let isOver = false;
+    // Once: memory that is given back twice would be lent to two files at a time.
     const release = async (): Promise<void> => {
+        if (isOver) {
+            return;
+        }
         isOver = true;
+        await Promise.allSettled([pushed]);
         await pipeline.settled();
         run.release();
     };
     return {
-        push: (chunk) => pipeline.push(chunk),
+        push: (chunk) => {
+            if (isOver) {
+                return undefined;
+            }
+            pushed = pipeline.push(chunk);
+            return pushed;
+        },
         end: async () => {
             try {
                 return (await pipeline.end()).digests.md5;
