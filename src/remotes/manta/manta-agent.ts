@@ -62,9 +62,20 @@ export class MantaAgent {
         return call;
     }
 
-    /** A call is over without any request that could tell. */
+    /** A call is over: nobody waits for its request, and it for a connection no more. */
     forget(call: MantaCall): void {
         this.#calls.delete(call.id);
+        // Node.js keeps a request that was ended until its turn comes, which may take hours.
+        const { requests } = this.#taker;
+        for (const [destination, waiting = []] of Object.entries(requests)) {
+            const place = waiting.findIndex((request) => request.getHeader(CALL_ID) === call.id);
+            if (place !== -1) {
+                waiting.splice(place, 1);
+            }
+            if (waiting.length === 0) {
+                Reflect.deleteProperty(requests, destination);
+            }
+        }
     }
 
     /** Closes the connections that are in no use: the other end may have gone without a word. */
@@ -99,6 +110,6 @@ export class MantaAgent {
             return;
         }
         call.attach(request);
-        request.once('close', () => this.forget(call));
+        request.once('close', () => this.#calls.delete(call.id));
     }
 }
