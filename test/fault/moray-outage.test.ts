@@ -10,10 +10,10 @@ import { HttpClient } from '../helpers/http-client.js';
 import { PostgresCluster, postgresMissing } from '../helpers/postgres.js';
 import { eventually, freePort, ServerProcess, temporaryDirectory } from '../helpers/server-process.js';
 import { OutageClient, Sightings } from './outage-client.js';
+import { ANSWER_LIMIT_MS, underLoad } from './under-load.js';
 
 t.setTimeout(1_200_000);
 const TEST_LIMIT_MS = 600_000;
-const ANSWER_LIMIT_MS = 60_000;
 const SLOWEST_MS = 20_000;
 const CLIENTS = 8;
 /** Times that Moray is killed. */
@@ -67,7 +67,7 @@ async function startServers(test: Test, port: number, baseDir: string): Promise<
  * Runs clients against two servers on a Moray at this port while `disturb` plays with it; in the end
  * everything must be as acknowledged, on both servers and on the disk.
  */
-async function underLoad(test: Test, port: number, disturb: (load: Load) => Promise<void>): Promise<void> {
+async function onServers(test: Test, port: number, disturb: (load: Load) => Promise<void>): Promise<void> {
     test.setTimeout(TEST_LIMIT_MS);
     const baseDir = temporaryDirectory();
     const servers = await startServers(test, port, baseDir);
@@ -76,7 +76,15 @@ async function underLoad(test: Test, port: number, disturb: (load: Load) => Prom
         const connections = servers.map((server) => new HttpClient(server.port));
         return new OutageClient(`client-${index}`, connections, sightings);
     });
-    await loadWhile(sightings, clients, disturb);
+    await underLoad<'acknowledged' | 'unavailable'>(clients, sightings, async (more) => {
+        const load: Load = {
+            acknowledged: () => more('acknowledged', ANSWERS),
+            unavailable: () => more('unavailable', ANSWERS),
+        };
+        await load.acknowledged();
+        await disturb(load);
+        await load.acknowledged();
+    });
     for (const client of clients) {
         await eventually('the last state', ANSWER_LIMIT_MS, () => client.resolve());
         test.ok(await client.resolve(), 'Moray can be reached');
@@ -92,39 +100,6 @@ async function underLoad(test: Test, port: number, disturb: (load: Load) => Prom
             `slowest ${Math.round(sightings.slowest)} ms`,
     );
     await expectFiles(test, servers, baseDir, clients);
-}
-
-/** Lets the clients work until the disturbance is over, and both before and after it some writes were done. */
-async function loadWhile(
-    sightings: Sightings,
-    clients: readonly OutageClient[],
-    disturb: (load: Load) => Promise<void>,
-): Promise<void> {
-    let isOver = false;
-    const running = Promise.all(
-        clients.map(async (client) => {
-            while (!isOver && sightings.problems.length === 0) await client.step();
-        }),
-    );
-    const more = async (what: 'acknowledged' | 'unavailable'): Promise<void> => {
-        const goal = sightings[what] + ANSWERS;
-        await eventually(`${ANSWERS} ${what}`, ANSWER_LIMIT_MS, () => {
-            if (sightings.problems.length > 0) throw new Error(sightings.problems.join('\n'));
-            return sightings[what] >= goal;
-        });
-    };
-    const load: Load = {
-        acknowledged: () => more('acknowledged'),
-        unavailable: () => more('unavailable'),
-    };
-    try {
-        await load.acknowledged();
-        await disturb(load);
-        await load.acknowledged();
-    } finally {
-        isOver = true;
-        await running;
-    }
 }
 
 /**
@@ -158,7 +133,7 @@ function onDouble(
     return t.test(name, async (test) => {
         const double = await MorayDouble.start();
         test.teardown(() => double.stop());
-        await underLoad(test, double.port, (load) => disturb(double, load));
+        await onServers(test, double.port, (load) => disturb(double, load));
     });
 }
 
@@ -202,7 +177,7 @@ await t.test('Moray is killed, its database lives on', { skip: postgresMissing()
     let moray = await MorayProcess.start({ postgres });
     const { port } = moray;
     test.teardown(() => moray.stop());
-    await underLoad(test, port, async (load) => {
+    await onServers(test, port, async (load) => {
         for (let cycle = 0; cycle < CYCLES; cycle += 1) {
             await moray.kill();
             await load.unavailable();

@@ -95,11 +95,19 @@ async function readAll(message: IncomingMessage): Promise<Answer> {
 export class HttpClient {
     readonly #port: number;
     readonly #key: SigningKey | undefined;
+    readonly #answerLimitMs: number;
     readonly #agent = new Agent({ keepAlive: true });
 
-    constructor(port: number, key?: SigningKey) {
+    /** @param answerLimitMs longest time without a byte from the server */
+    constructor(port: number, key?: SigningKey, answerLimitMs: number = ANSWER_LIMIT_MS) {
         this.#port = port;
         this.#key = key;
+        this.#answerLimitMs = answerLimitMs;
+    }
+
+    /** Ends all connections. */
+    close(): void {
+        this.#agent.destroy();
     }
 
     get(path: string, options: RequestOptions = {}): Promise<Answer> {
@@ -175,7 +183,7 @@ export class HttpClient {
             path,
             agent: this.#agent,
             headers: { ...signed, ...options.headers },
-        }).setTimeout(ANSWER_LIMIT_MS, function onIdle(this: ClientRequest) {
+        }).setTimeout(this.#answerLimitMs, function onIdle(this: ClientRequest) {
             this.destroy(new Error(`no answer to ${method} ${path}`));
         });
     }
