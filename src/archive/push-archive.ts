@@ -14,7 +14,7 @@ import { untilAborted } from '../base/until-aborted.js';
 import { isUuid } from '../base/uuid.js';
 import type { ObjectStore } from '../remotes/object-store.js';
 
-/** Prefix directories that are pushed at a time.: a part of the connections for calls, requests need the others. */
+/** Prefix directories that are pushed at a time: a part of the connections, requests need the others. */
 const PARALLEL = 4;
 /** Largest manifest that is pushed, bytes: several times what a request may bring. */
 const MAX_MANIFEST_SIZE = 33_554_432;

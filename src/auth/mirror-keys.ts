@@ -19,7 +19,7 @@ import {
     type KeyLayout,
 } from './key-sources.js';
 
-/** Key files that are compared and fetched at a time.: a part of the connections for calls, requests need the others. */
+/** Key files that are compared and fetched at a time: a part of the connections, requests need the others. */
 const PARALLEL = 4;
 /** Most entries of a directory in Manta that are looked at, key files or not. */
 const MAX_LISTED = 10 * MAX_KEY_FILES;
