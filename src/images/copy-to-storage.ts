@@ -13,6 +13,9 @@ export const MOVE_FAILURE = 'error moving image file';
 /** A storage that gives no bytes for this long is given up, milliseconds (README, timeouts while copying). */
 const STALL_TIMEOUT_MS = 60_000;
 
+/** What a copy that breaks off fails with; unavailable storages keep their own answer. */
+const OUR_FAILURES: ReadonlySet<string> = new Set(['Upload', 'InternalError']);
+
 /** Bytes in their new storage, verified, still under a temporary name. */
 export interface StorageCopy extends NamedEntry {
     readonly writer: StorageWriter;
@@ -60,9 +63,15 @@ async function receiveCopy(
             idleTimeoutMs: STALL_TIMEOUT_MS,
         });
     } catch (error) {
-        throw error instanceof ApiError && error.code === 'Upload'
-            ? internalError(error.message, error)
-            : error;
+        if (!(error instanceof ApiError) || !OUR_FAILURES.has(error.code)) {
+            throw error;
+        }
+        const { message } = error;
+        // The source itself does not know what it was read for.
+        throw internalError(
+            message.startsWith(MOVE_FAILURE) ? message : `${MOVE_FAILURE}: ${message}`,
+            error,
+        );
     }
 }
 
