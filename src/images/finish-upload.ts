@@ -92,6 +92,8 @@ class UploadFinish {
         try {
             await this.#upload.writer.commit();
         } catch (error) {
+            // First of all: what has no temporary name can come to no final one any more.
+            await this.#upload.writer.abort();
             if (previous !== undefined) {
                 await this.#nameInPlace(previous);
             }

@@ -49,8 +49,7 @@ export async function entryInPlace<Entry extends BytesEntry>(
 }
 
 /**
- * Brings record and bytes of one upload together: forward if its bytes are in place, else back. The
- * clean-up comes last, so that a crash in here leaves as much to go by as the first one did.
+ * Brings record and bytes of one upload together: forward if its bytes are in place, else back.
  *
  * @returns what was done, for the log
  */
@@ -64,6 +63,8 @@ async function recover(services: ImageServices, intent: UploadIntent): Promise<s
     if (image === 'unknown') {
         throw new Error('the record cannot be read');
     }
+    // Before anything is looked at: a storage that was too slow may still be about to make them visible.
+    await storage.removeTemporary(uuid, temporaryName);
     let outcome = 'nothing to do';
     if (image === 'absent') {
         await storage.remove(uuid, name);
@@ -77,7 +78,6 @@ async function recover(services: ImageServices, intent: UploadIntent): Promise<s
             outcome = entry === intent.next ? 'completed' : 'taken back';
         }
     }
-    await storage.removeTemporary(uuid, temporaryName);
     return outcome;
 }
 

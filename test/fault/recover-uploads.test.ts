@@ -3,9 +3,10 @@ import { mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from 
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { storageIsDown } from '#lib/base/errors.js';
 import { recoverUploads } from '#lib/images/recover-uploads.js';
 import type { ImageFile, RawImage } from '#lib/manifest/types.js';
-import type { StorageWriter } from '#lib/storage/storage.js';
+import type { Storage, StorageWriter } from '#lib/storage/storage.js';
 import type { UploadIntent } from '#lib/storage/upload-journal.js';
 import { type Bench, makeBench, onEveryBackend, sha1 } from '../helpers/image-bench.js';
 import { requireAgreement } from '../helpers/image-faults.js';
@@ -126,6 +127,42 @@ onEveryBackend(t, 'bytes of an image that is gone are removed', async (t, backen
     await recoverUploads(bench.services, bench.context().log);
     t.same(await bench.files(), []);
     t.same(await bench.services.uploads.pending(), []);
+});
+
+/** Has `commit` come to its end right after the next look at what is in place. */
+function commitLate(storage: Storage, commit: () => Promise<void>): void {
+    const stat = storage.stat.bind(storage);
+    storage.stat = async (uuid, name) => {
+        const facts = await stat(uuid, name);
+        storage.stat = stat;
+        await commit().catch(() => undefined);
+        return facts;
+    };
+}
+
+void t.test('a storage that was too slow changes nothing that has been looked at', async (t) => {
+    const bench = await makeBench(t, { backend: 'local' });
+    const uuid = await plantImage(bench);
+    await addFile(bench, uuid, FIRST);
+    const writer = await crashAt(bench, uuid, 'old entry removed');
+    commitLate(bench.local, () => writer.commit());
+    await recoverUploads(bench.services, bench.context().log);
+    t.same(await bench.bytes(uuid, 'file0'), FIRST);
+    await requireAgreement(t, bench, uuid);
+
+    const createWriter = bench.local.createWriter.bind(bench.local);
+    bench.local.createWriter = async (...args) => {
+        const slow = await createWriter(...args);
+        const commit = slow.commit.bind(slow);
+        slow.commit = () => {
+            commitLate(bench.local, commit);
+            return Promise.reject(storageIsDown());
+        };
+        return slow;
+    };
+    await t.rejects(addFile(bench, uuid, SECOND), { code: 'StorageIsDown' });
+    t.same(await bench.bytes(uuid, 'file0'), FIRST);
+    await requireAgreement(t, bench, uuid);
 });
 
 void t.test('what cannot be settled is kept for later', async (t) => {

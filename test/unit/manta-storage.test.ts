@@ -71,7 +71,11 @@ void t.test('what a Manta that is away keeps is left to the next pass, and not w
     await t.rejects(storage.createWriter(uuid, 'file0'), DOWN);
     double.clearRequests();
     await Promise.all([writer.abort(), closed.abort()]);
-    t.same(double.requests(), [], 'it is not asked again');
+    t.match(
+        double.requests().map(({ method, path }) => ({ method, path })),
+        [{ method: 'DELETE', path: new RegExp(`/${closed.temporaryName}$`) }],
+        'it is asked only for what it may still make visible',
+    );
     t.same(storage.uploadsInProgress(), []);
     t.equal((await bench.entries()).length, 3);
     t.ok(records.some(({ msg }) => msg.includes('left to the next pass')));
@@ -80,6 +84,23 @@ void t.test('what a Manta that is away keeps is left to the next pass, and not w
     t.not(double.objects(bench.rootDir).length, 0);
     t.equal(await journal.pass(), 0, 'the process that noted them is at it no more');
     t.same(await bench.left(), []);
+});
+
+void t.test('what a slow Manta is still to make visible does not come once it was given up', async (t) => {
+    const bench = await storageBench(t, { limits: LIMITS });
+    const { storage, double } = bench;
+    const uuid = randomUUID();
+    const writer = await storage.createWriter(uuid, 'file0');
+    await writer.write(BYTES);
+    await writer.close();
+    const hold = double.hold({ kind: 'link' });
+    await t.rejects(writer.commit(), DOWN);
+    await writer.abort();
+    hold.resume();
+    await double.waitFor({ kind: 'link' }, { done: true });
+    t.equal(await storage.stat(uuid, 'file0'), undefined);
+    t.same(await bench.left(), []);
+    t.same(await bench.entries(), []);
 });
 
 void t.test('a store that refuses leaves nothing behind', async (t) => {

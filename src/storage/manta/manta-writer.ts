@@ -23,7 +23,7 @@ export class MantaWriter implements StorageWriter {
     #size = 0;
     /** All bytes have gone to Manta, which has not answered. */
     #isComplete = false;
-    /** What went wrong first. */
+    /** What went wrong first while the bytes came. */
     #failure: unknown;
     #committing: Promise<void> | undefined;
     #aborting: Promise<void> | undefined;
@@ -56,7 +56,7 @@ export class MantaWriter implements StorageWriter {
 
     async commit(): Promise<void> {
         this.#expect('closed');
-        this.#committing ??= this.#noticed(this.#publish());
+        this.#committing ??= this.#publish();
         await this.#committing;
     }
 
@@ -104,6 +104,8 @@ export class MantaWriter implements StorageWriter {
         }
         this.#end();
         await this.#options.upload.abort();
+        // Also when it was Manta's silence that ended a commit: while the temporary object is there, the
+        // final one may still come to be.
         await this.#options.temporary.discard(this.#failure, this.#isComplete);
     }
 

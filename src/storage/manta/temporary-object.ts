@@ -51,7 +51,8 @@ export class TemporaryObject {
     /**
      * The bytes are not wanted, and the directory neither if there is nothing else. Never rejects.
      *
-     * @param reason what failed, if anything did; a store that is away is not asked again, which takes its time
+     * @param reason why not all bytes came, if they did not; a store that is away is not asked again, which
+     * takes its time
      * @param mayAppear the store has all bytes and has not said what it did with them
      */
     async discard(reason: unknown, mayAppear = false): Promise<void> {
