@@ -45,7 +45,11 @@ class StorageSwitch {
         this.#requireUnchanged(seen.raw);
         cleanup.add(await this.#note());
         for (const copy of this.#copies) {
-            await copy.writer.commit().catch(failsAs(MOVE_FAILURE));
+            await copy.writer.commit().catch(async (error: unknown) => {
+                // As for an upload: what has no temporary name can come to no final one any more.
+                await copy.writer.abort();
+                return failsAs(MOVE_FAILURE)(error);
+            });
             await this.#requireInPlace(copy);
         }
         try {

@@ -1,6 +1,7 @@
 // AdminChangeImageStor (http-api 3.18, jobs-and-imports 7.2): what moves, what is refused, and what is
 // compared before anything is deleted.
 import t from 'tap';
+import { storageIsDown } from '#lib/base/errors.js';
 import { newUuid } from '#lib/base/uuid.js';
 import { activateImage } from '#lib/images/activate-image.js';
 import { changeImageStorage } from '#lib/images/change-storage.js';
@@ -276,4 +277,29 @@ onEveryBackend(t, 'a reader that has the record from before a move', async (t, b
         undefined,
     );
     t.same(await refusal(gone), refused(404, 'ResourceNotFound', `image ${uuid} not found`));
+});
+
+void t.test('what a slow target was asked for does not come once the move has failed', async (t) => {
+    const bench = await makeBench(t, { backend: 'local', config: MANTA });
+    const uuid = await plantImage(bench);
+    await addFile(bench, uuid, FIRST, { storage: 'local' });
+    const { manta } = bench;
+    const late: (() => Promise<void>)[] = [];
+    const createWriter = manta.createWriter.bind(manta);
+    manta.createWriter = async (...args) => {
+        const writer = await createWriter(...args);
+        late.push(writer.commit.bind(writer));
+        writer.commit = () => Promise.reject(storageIsDown());
+        return writer;
+    };
+    const remove = manta.remove.bind(manta);
+    manta.remove = async (...args) => {
+        await remove(...args);
+        for (const commit of late.splice(0)) await commit().catch(() => undefined);
+    };
+    await t.rejects(move(bench, uuid, 'manta'), { code: 'StorageIsDown' });
+    t.same(late, []);
+    t.same(await bench.files(manta), []);
+    t.match((await bench.raw(uuid)).files, [{ stor: 'local' }]);
+    t.same(await bench.bytes(uuid, 'file0'), FIRST);
 });
