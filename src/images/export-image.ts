@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto';
 import { MAX_BODY_SIZE } from '../base/constants.js';
-import { ApiError, internalError, resourceNotFound, storageUnsupported } from '../base/errors.js';
+import {
+    ApiError,
+    internalError,
+    isStorageDown,
+    resourceNotFound,
+    storageUnsupported,
+} from '../base/errors.js';
 import { newUuid } from '../base/uuid.js';
 import { toApiManifest } from '../manifest/serialize.js';
 import type { ImageFile, RawImage } from '../manifest/types.js';
@@ -135,10 +141,6 @@ async function copyFile({ area, noted, isOwnArea }: ExportJob, signal: AbortSign
         await objects.remove(imagePath);
     }
     throw internalError('the file was replaced meanwhile');
-}
-
-function isStorageDown(error: unknown): boolean {
-    return error instanceof ApiError && error.code === 'StorageIsDown';
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { ApiError, storageIsDown } from '../../base/errors.js';
+import { ApiError, isStorageDown, storageIsDown } from '../../base/errors.js';
 import { ObjectStoreError } from '../object-store.js';
 
 /** Statuses of a store, or of a balancer before it, that is out of order or out of room. */
@@ -59,7 +59,6 @@ export function isLinkRefused(error: unknown): boolean {
  */
 export function mayPass(error: unknown): boolean {
     return (
-        (error instanceof ApiError && error.code === 'StorageIsDown') ||
-        (error instanceof ObjectStoreError && /^ConcurrentRequest/.test(error.code))
+        isStorageDown(error) || (error instanceof ObjectStoreError && /^ConcurrentRequest/.test(error.code))
     );
 }

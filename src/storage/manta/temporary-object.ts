@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type Logger from 'bunyan';
-import { ApiError } from '../../base/errors.js';
+import { isStorageDown } from '../../base/errors.js';
 import type { ObjectStore } from '../../remotes/object-store.js';
 import type { JournalEntry } from '../delete-journal.js';
 import type { ImageDirectories } from './image-directories.js';
@@ -58,7 +58,7 @@ export class TemporaryObject {
     async discard(reason: unknown, mayAppear = false): Promise<void> {
         const { objects, directories, uuid } = this.#options;
         await this.#end(async () => {
-            if (reason instanceof ApiError && reason.code === 'StorageIsDown') {
+            if (isStorageDown(reason)) {
                 throw reason;
             }
             await objects.remove(this.path);
