@@ -72,7 +72,7 @@ class StorageSwitch {
         const noted = await this.#services.journal.note(this.#uuid, places).catch(savesAs(SAVE_FAILURE));
         return {
             ...noted,
-            finish: async () => (this.#isUnanswered ? noted.leave() : noted.finish()),
+            finish: async () => (this.#isUnanswered ? noted.postpone() : noted.finish()),
         };
     }
 

@@ -16,6 +16,11 @@ export interface JournalEntry {
     drop(): Promise<void>;
     /** The files cannot be deleted now: leaves them to the next pass. */
     leave(): void;
+    /**
+     * Nobody knows whether the change will still be made: keeps the files for ten minutes, whatever the
+     * record says meanwhile. Never rejects.
+     */
+    postpone(): Promise<void>;
 }
 
 /** Remembers files to delete across a crash (backends W5). */

@@ -5,7 +5,7 @@ import type Logger from 'bunyan';
 import type { Clock } from '../base/clock.js';
 import type { BaseDirectories } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
-import { createFileDurably, makeDirectory, removeDurably } from '../base/durable-files.js';
+import { createFileDurably, makeDirectory, removeDurably, writeFileDurably } from '../base/durable-files.js';
 import { isStorageDown } from '../base/errors.js';
 import type { KeyedQueue } from '../base/keyed-queue.js';
 import { unlessMissing } from '../base/unless-missing.js';
@@ -18,8 +18,8 @@ import { UploadOwner } from './upload-owner.js';
 import type { UploadClaim, UploadJournal } from './upload-journal.js';
 
 /**
- * How long an entry is kept whose files the record still names, milliseconds: another process may
- * be between its note and its change.
+ * How long an entry is kept whose files the record still names, or of whose change nobody knows whether
+ * it will be made, milliseconds: another process may be between its note and its change.
  */
 const KEEP_UNCHANGED_MS = 600_000;
 
@@ -70,6 +70,7 @@ export class FileDeleteJournal implements DeleteJournal {
                 finish: () => Promise.resolve(),
                 drop: () => Promise.resolve(),
                 leave: () => undefined,
+                postpone: () => Promise.resolve(),
             };
         }
         const record: JournalRecord = {
@@ -90,6 +91,7 @@ export class FileDeleteJournal implements DeleteJournal {
             finish: () => this.#finish(path, record),
             drop: () => this.#drop(path),
             leave: () => void this.#held.delete(path),
+            postpone: () => this.#postpone(path, record),
         };
     }
 
@@ -121,6 +123,22 @@ export class FileDeleteJournal implements DeleteJournal {
                 { err, path },
                 'pending delete could not be forgotten, it will be looked at again',
             );
+        } finally {
+            this.#held.delete(path);
+        }
+    }
+
+    /** Without its owner, so that no process takes the entry for one of a process that has ended. */
+    async #postpone(path: string, { uuid, files }: JournalRecord): Promise<void> {
+        const record: JournalRecord = {
+            uuid,
+            files,
+            notBefore: this.#options.clock.now() + KEEP_UNCHANGED_MS,
+        };
+        try {
+            await writeFileDurably(path, JSON.stringify(record));
+        } catch (err) {
+            this.#log.warn({ err, path }, 'pending delete could not be postponed');
         } finally {
             this.#held.delete(path);
         }

@@ -169,6 +169,10 @@ void t.test('the database does not answer: both copies stay until it tells', asy
         t.same(await names(bench, bench.manta), [...NAMES]);
         t.equal(await bench.pendingDeletes(), 1, 'for what is known to one process, another may still do it');
         t.same(storagesOf(await bench.raw(uuid)), ALL(isDone ? 'manta' : 'local'));
+        t.same(await names(bench), [...NAMES], 'it is not too late for that yet');
+        t.same(await names(bench, bench.manta), [...NAMES]);
+        bench.journalClock.ahead = 1_200_000;
+        t.equal(await bench.pendingDeletes(), 0);
         await requireAllAgree(t, bench, uuid);
     }
 });

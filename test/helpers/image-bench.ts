@@ -98,6 +98,8 @@ export interface Bench {
     bytes(uuid: string, name: StoredFileName, storage?: Storage): Promise<Buffer | undefined>;
     /** Entries in the journal of pending deletes. */
     pendingDeletes(): Promise<number>;
+    /** How much later it is for the journal, milliseconds. */
+    readonly journalClock: { ahead: number };
 }
 
 /** The login an account has in the tests. */
@@ -156,10 +158,11 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
     const imageQueue = new KeyedQueue();
     const seen = options.wrapDatabase?.(database) ?? database;
     const now = { now: () => clock.time };
+    const journalClock = { ahead: 0, now: () => systemClock.now() + journalClock.ahead };
     const journal = new FileDeleteJournal({
         directories,
         log,
-        clock: systemClock,
+        clock: journalClock,
         storages,
         currentFiles: (uuid) => currentFiles(seen, uuid),
         imageQueue,
@@ -237,6 +240,7 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
         files: (storage = local) => list(storage),
         bytes: (uuid, name, storage = local) => storageBytes(storage, uuid, name),
         pendingDeletes: () => journal.pass(),
+        journalClock,
     };
 }
 

@@ -284,6 +284,23 @@ void t.test('notBefore is not waited for when nobody can be at it any more', asy
     t.equal(await storage.stat(uuid, 'file0'), undefined);
 });
 
+void t.test(
+    'an entry of whose change nobody knows is postponed, by the process that noted it too',
+    async (t) => {
+        const { create, clock, storage, entries, uuid } = setUp(t);
+        const journal = create();
+        const entry = await journal.note(uuid, [FILE0]);
+        await entry.postpone();
+        t.equal(await journal.pass(), 1);
+        t.equal(await create().pass(), 1, 'nor by another');
+        t.ok(await storage.stat(uuid, 'file0'));
+        clock.time += 10 * MINUTE;
+        t.equal(await journal.pass(), 0);
+        t.equal(await storage.stat(uuid, 'file0'), undefined);
+        t.same(entries(), []);
+    },
+);
+
 void t.test('an entry can be dropped, its files stay', async (t) => {
     const { create, storage, entries, uuid } = setUp(t);
     const journal = create();
