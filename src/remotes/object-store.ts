@@ -95,6 +95,11 @@ export function saysMissing(error: unknown): boolean {
     return error instanceof ObjectStoreError && error.status === 404 && MISSING.test(error.code);
 }
 
+/** Tells whether an error says that the directory for a new object or directory is not there. */
+export function isDirectoryMissing(error: unknown): boolean {
+    return error instanceof ObjectStoreError && /^DirectoryDoesNotExist(?:Error)?$/.test(error.code);
+}
+
 /**
  * A store of objects in directories with absolute paths: Manta (backends 8).
  *

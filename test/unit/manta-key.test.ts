@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import sshpk from 'sshpk';
 import t, { type Test } from 'tap';
 import { readMantaKey } from '#lib/remotes/manta/manta-key.js';
+import { mantaOrigin } from '#lib/remotes/manta/manta-url.js';
 import { makeMantaKey } from '../helpers/manta-keys.js';
 import { openObjects } from '../helpers/manta-objects.js';
 import { startManta } from '../helpers/manta-place.js';
@@ -132,4 +133,20 @@ void t.test('a key that cannot be used is refused with the setting that is wrong
             /^config\.manta\.keyId(?: is no fingerprint: |, .*, is not the)/,
         );
     }
+});
+
+void t.test('the URL of Manta', (t) => {
+    const good = {
+        'https://manta.example.com': 'https://manta.example.com',
+        'HTTP://manta.example.com:8080/': 'http://manta.example.com:8080',
+        'manta.example.com': 'https://manta.example.com',
+        'http://[::1]:80': 'http://[::1]',
+    };
+    for (const [url, origin] of Object.entries(good)) {
+        t.equal(mantaOrigin(url), origin);
+    }
+    for (const url of ['', 'ftp://manta', 'http://manta:99999', 'https//manta', 'http://manta/path', 'a b']) {
+        t.throws(() => mantaOrigin(url), { message: `config.manta.url is no URL of a server: ${url}` });
+    }
+    t.end();
 });

@@ -6,6 +6,7 @@ import type { MantaClient } from 'manta';
 import type { MantaConfig } from '../../base/config-types.js';
 import { systemErrorCode } from '../../base/errors.js';
 import { TookTooLong } from '../../base/within.js';
+import { mantaOrigin } from './manta-url.js';
 import { MantaAgent } from './manta-agent.js';
 import type { MantaCall } from './manta-call.js';
 import { mantaFailure, mayPass } from './manta-failure.js';
@@ -136,14 +137,15 @@ function connect(
 ): Client {
     // Else each call would throw where nobody can catch it.
     validateHeaderValue('user-agent', userAgent);
+    const origin = mantaOrigin(url);
     const agent = new MantaAgent({
-        isTls: !url.startsWith('http:'),
+        isTls: origin.startsWith('https:'),
         insecure,
         maxSockets,
         userAgent,
     });
     const client = manta.createClient({
-        url,
+        url: origin,
         user,
         sign: manta.privateKeySigner({ key, user, ...algorithmFor(key) }),
         // The client tells every call, which is far too much even for debugging. All loggers of the

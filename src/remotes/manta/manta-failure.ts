@@ -40,11 +40,6 @@ export function unexpected(response: IncomingMessage | undefined): ObjectStoreEr
         : new ObjectStoreError('UnexpectedAnswer', status, `status ${status}`);
 }
 
-/** Tells whether an error says that the directory for a new object or directory is not there. */
-export function isDirectoryMissing(error: unknown): boolean {
-    return error instanceof ObjectStoreError && /^DirectoryDoesNotExist/.test(error.code);
-}
-
 /** Tells whether the store does not make links, for this account or at all. */
 export function isLinkRefused(error: unknown): boolean {
     return (

@@ -1,10 +1,12 @@
-import { buffer } from 'node:stream/consumers';
 import { ObjectStoreError, saysMissing, type ListedObject } from '../object-store.js';
 import type { MantaConnection } from './manta-connection.js';
 import { mantaGet } from './manta-get.js';
 
 /** Entries asked for at a time; Manta gives at most 1024. */
 const PAGE = 1000;
+
+/** Longest page that is read, bytes: entries have names of at most a few hundred. */
+const MAX_PAGE_SIZE = 4_194_304;
 
 /** Media type of a listing. */
 const LISTING = 'application/x-json-stream';
@@ -47,6 +49,20 @@ function parseLine(line: string): unknown {
     }
 }
 
+/** @throws Error when it is longer than any page */
+async function readText(response: AsyncIterable<Buffer>): Promise<string> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of response) {
+        size += chunk.length;
+        if (size > MAX_PAGE_SIZE) {
+            throw new ObjectStoreError('InvalidListing', 200, 'a page of a listing is too long');
+        }
+        chunks.push(chunk);
+    }
+    return Buffer.concat(chunks).toString();
+}
+
 async function readPage(connection: MantaConnection, path: string, marker: string): Promise<readonly Line[]> {
     const query = { limit: String(PAGE), ...(marker === '' ? {} : { marker }) };
     const text = await connection.repeatable<string>((client, { headers }, done) => {
@@ -54,8 +70,8 @@ async function readPage(connection: MantaConnection, path: string, marker: strin
             if (error !== null && error !== undefined) {
                 done(error, '');
             } else if ((response.headers['content-type'] ?? '').startsWith(LISTING)) {
-                buffer(response).then(
-                    (bytes) => done(null, bytes.toString()),
+                readText(response).then(
+                    (listing) => done(null, listing),
                     (failure: unknown) => done(failure, ''),
                 );
             } else {

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type { Answered, Info, MantaClient } from 'manta';
 import {
+    isDirectoryMissing,
     ObjectStoreError,
     saysMissing,
     type CopyOptions,
@@ -19,7 +20,7 @@ import { MantaConnection, type MantaConnectionOptions } from './manta-connection
 import type { CallHeaders } from './manta-call.js';
 import { MantaCopier } from './manta-copy.js';
 import { openObject } from './manta-download.js';
-import { isDirectoryMissing, isLinkRefused, unexpected } from './manta-failure.js';
+import { isLinkRefused, unexpected } from './manta-failure.js';
 import { listDirectory } from './manta-listing.js';
 import { conditionHeaders, MantaUpload, storedFacts } from './manta-upload.js';
 

@@ -70,7 +70,9 @@ function putObject(
     options: PutOptions,
     outcome: OutcomeKeeper,
 ): void {
-    const { contentType, size, md5 } = options;
+    const { contentType, md5 } = options;
+    // No bytes would be all bytes from the start, and be there before they are wanted.
+    const size = options.size === 0 ? undefined : options.size;
     // What the store allows else is less than the largest image.
     const limit = size === undefined ? { 'max-content-length': String(MAX_IMAGE_SIZE) } : {};
     client.put(

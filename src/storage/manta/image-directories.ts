@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { uuidPrefix } from '../../base/directories.js';
 import { RecentlyUsed } from '../../base/recently-used.js';
-import { ObjectStoreError, type ObjectStore } from '../../remotes/object-store.js';
+import { isDirectoryMissing, type ObjectStore } from '../../remotes/object-store.js';
 
 /** Tries when a directory vanishes between making it and using it; each needs another delete of it. */
 const MAX_TRIES = 10;
@@ -103,8 +103,7 @@ export class ImageDirectories {
             try {
                 return await use();
             } catch (error) {
-                const isGone = error instanceof ObjectStoreError && error.code === 'DirectoryDoesNotExist';
-                if (!isGone || tries === MAX_TRIES) {
+                if (!isDirectoryMissing(error) || tries === MAX_TRIES) {
                     throw error;
                 }
                 this.#made.delete(directory);

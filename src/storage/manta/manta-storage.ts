@@ -81,8 +81,7 @@ export class MantaStorage implements Storage {
             const upload = await this.#directories.use(uuid, () =>
                 this.#objects.upload(temporary.path, {
                     contentType: 'application/octet-stream',
-                    // No bytes would be all bytes from the start, and be there before they are wanted.
-                    ...(announced.size === 0 ? {} : announced),
+                    ...announced,
                 }),
             );
             const writer = new MantaWriter({
