@@ -3,6 +3,7 @@ import type { StorageType } from '../base/constants.js';
 import { isStorageDown } from '../base/errors.js';
 import { findRecord } from '../maintenance/record-exists.js';
 import type { RawImage } from '../manifest/types.js';
+import { AwayStorages } from '../storage/away-storages.js';
 import type { Storage, StoredFileName } from '../storage/storage.js';
 import type { PendingUpload, UploadClaim, UploadIntent } from '../storage/upload-journal.js';
 import { type Draft, storeChange } from './change-image.js';
@@ -194,20 +195,18 @@ export async function recoverUploads(
     log: Logger,
     options: { readonly stor?: StorageType; readonly signal?: AbortSignal } = {},
 ): Promise<void> {
-    const away = new Set<string>();
+    const away = new AwayStorages(services.storages);
     for (const noted of await services.uploads.pending()) {
         const { uuid, name, stor } = noted.intent;
-        const isWanted = stor === (options.stor ?? stor) && !away.has(stor);
-        if (!isWanted || options.signal?.aborted === true) {
+        const isWanted = stor === (options.stor ?? stor) && options.signal?.aborted !== true;
+        if (!isWanted || (await away.isAway(stor))) {
             continue;
         }
         try {
             await services.imageQueue.run(uuid, () => settleAlone(services, noted, log));
         } catch (err) {
             log.error({ err, uuid, file: name }, UNSETTLED);
-            if (isStorageDown(err)) {
-                away.add(stor);
-            }
+            away.note(stor, err);
         }
     }
 }

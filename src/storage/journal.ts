@@ -6,9 +6,9 @@ import type { Clock } from '../base/clock.js';
 import type { BaseDirectories } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
 import { createFileDurably, makeDirectory, removeDurably, writeFileDurably } from '../base/durable-files.js';
-import { isStorageDown } from '../base/errors.js';
 import type { KeyedQueue } from '../base/keyed-queue.js';
 import { unlessMissing } from '../base/unless-missing.js';
+import { AwayStorages } from './away-storages.js';
 import type { DeleteJournal, JournalEntry, PendingDelete } from './delete-journal.js';
 import { readLockFile } from '../lock/lock-record.js';
 import { isStoredFileName } from './file-names.js';
@@ -46,6 +46,15 @@ interface Outcome {
     readonly left: number;
     /** Files the current record names. */
     readonly kept: number;
+}
+
+/** Whether no file of an entry can be deleted now. */
+async function everyOneAway(away: AwayStorages, { files }: JournalRecord): Promise<boolean> {
+    let left = 0;
+    for (const { stor } of files) {
+        left += (await away.isAway(stor)) ? 1 : 0;
+    }
+    return left > 0 && left === files.length;
 }
 
 /** Journal in `run/deletes/<uuid>.<random>.json`, one file an entry (backends W5, README table C). */
@@ -96,7 +105,7 @@ export class FileDeleteJournal implements DeleteJournal {
     }
 
     async pass(signal?: AbortSignal): Promise<number> {
-        const away = new Set<string>();
+        const away = new AwayStorages(this.#options.storages);
         let left = 0;
         for (const path of await this.#entries()) {
             left += signal?.aborted !== true && (await this.#retry(path, away)) ? 0 : 1;
@@ -107,7 +116,7 @@ export class FileDeleteJournal implements DeleteJournal {
     /** Ends an entry of this process. Whatever fails is tried again by a later pass. */
     async #finish(path: string, record: JournalRecord): Promise<void> {
         try {
-            await this.#settle(path, record, true, new Set());
+            await this.#settle(path, record, true, new AwayStorages(this.#options.storages));
         } catch (err) {
             this.#log.warn({ err, path }, 'pending delete could not be ended, it will be tried again');
         } finally {
@@ -152,14 +161,16 @@ export class FileDeleteJournal implements DeleteJournal {
     /**
      * Tells whether the entry is done with.
      *
-     * @param away storages that were found down meanwhile, which are not asked again: it takes its time,
-     * and the image must wait
+     * @param away storages that the pass has found down
      */
-    async #retry(path: string, away: Set<string>): Promise<boolean> {
+    async #retry(path: string, away: AwayStorages): Promise<boolean> {
         try {
             const record = await this.#read(path);
             if (record === undefined) {
                 return true;
+            }
+            if (await everyOneAway(away, record)) {
+                return false;
             }
             return await this.#options.imageQueue.run(record.uuid, async () => {
                 // Asked again in the queue: whoever held it may have ended the entry meanwhile.
@@ -185,7 +196,7 @@ export class FileDeleteJournal implements DeleteJournal {
         path: string,
         record: JournalRecord,
         dropKept: boolean,
-        away: Set<string>,
+        away: AwayStorages,
     ): Promise<boolean> {
         const { uploads } = this.#options;
         const names = uploads === undefined ? [] : record.files.map(({ name }) => name);
@@ -214,7 +225,7 @@ export class FileDeleteJournal implements DeleteJournal {
         path: string,
         record: JournalRecord,
         dropKept: boolean,
-        away: Set<string>,
+        away: AwayStorages,
     ): Promise<boolean> {
         if (!(await this.#isDue(path, record))) {
             return false;
@@ -236,7 +247,7 @@ export class FileDeleteJournal implements DeleteJournal {
         return found !== undefined && (await this.#owner.hasEnded(found));
     }
 
-    async #deleteFiles({ uuid, files }: JournalRecord, away: Set<string>): Promise<Outcome> {
+    async #deleteFiles({ uuid, files }: JournalRecord, away: AwayStorages): Promise<Outcome> {
         const current = await this.#options.currentFiles(uuid);
         let left = 0;
         let kept = 0;
@@ -250,7 +261,7 @@ export class FileDeleteJournal implements DeleteJournal {
         return { left, kept };
     }
 
-    async #deleteFile(uuid: string, { stor, name }: PendingDelete, away: Set<string>): Promise<boolean> {
+    async #deleteFile(uuid: string, { stor, name }: PendingDelete, away: AwayStorages): Promise<boolean> {
         if (away.has(stor)) {
             return false;
         }
@@ -270,9 +281,7 @@ export class FileDeleteJournal implements DeleteJournal {
                 { err, uuid, stor, file: name },
                 'file could not be deleted, it will be tried again',
             );
-            if (isStorageDown(err)) {
-                away.add(stor);
-            }
+            away.note(stor, err);
             return false;
         }
     }

@@ -165,6 +165,10 @@ void t.test('the storage fails', (t) => {
         };
         t.equal(await bench.pendingDeletes(), 3);
         t.equal(asked, 1);
+        bench.manta.faults.fail('check', storageIsDown());
+        t.equal(await bench.pendingDeletes(), 3);
+        t.equal(asked, 1, 'one that says so is not asked at all');
+        bench.manta.faults.heal();
         bench.manta.remove = remove;
         t.equal(await bench.pendingDeletes(), 0);
     });
