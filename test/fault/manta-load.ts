@@ -1,10 +1,10 @@
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { MantaProcess } from '../doubles/manta/manta-process.js';
 import type { Document } from '../helpers/http-client.js';
 import { HttpClient } from '../helpers/http-client.js';
-import { imageDirectory } from '../helpers/images.js';
+import { imageDirectory, UNKNOWN } from '../helpers/images.js';
 import { startMantaProcess } from '../helpers/manta-place.js';
 import { eventually, freePort, ServerProcess, temporaryDirectory } from '../helpers/server-process.js';
 import { expectCleanEnd } from '../helpers/start-server.js';
@@ -44,6 +44,15 @@ export function startBoth(
     const authKeys = { operator: [KEY.publicLine] };
     const config = { authKeys, storageTypes: ['local', 'manta'], manta, ...more };
     return ServerProcess.start({ baseDir, config });
+}
+
+/** Leaves an entry of the journal for the first pass; where it lies. */
+function leaveDelete(baseDir: string): string {
+    const directory = join(baseDir, 'run', 'deletes');
+    mkdirSync(directory, { recursive: true });
+    const entry = { uuid: UNKNOWN, files: [{ stor: 'local', name: 'file0' }] };
+    writeFileSync(join(directory, `${UNKNOWN}.0123456789abcdef.json`), JSON.stringify(entry));
+    return directory;
 }
 
 /** A client that may see which storage bytes are in, and waits for as long as it takes. */
@@ -96,7 +105,10 @@ export class MantaLoad {
         const start = (): Promise<ServerProcess> =>
             startBoth(config, baseDir, { maxSockets, metrics: { port: metricsPort } });
         const images = `${root}/imgapi/images`;
+        const deletes = leaveDelete(baseDir);
         const server = await start();
+        // The next pass is minutes away: one that is at an image when Manta falls silent keeps it waiting.
+        await eventually('the first pass', PASSES_LIMIT_MS, () => filesBelow(deletes).length === 0);
         const load = new MantaLoad({ double, again, start, server, clients, baseDir, images, metricsPort });
         test.teardown(async () => {
             await expectCleanEnd(load.#server).finally(() =>
