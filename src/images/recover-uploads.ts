@@ -8,7 +8,7 @@ import type { Storage, StoredFileName } from '../storage/storage.js';
 import type { PendingUpload, UploadClaim, UploadIntent } from '../storage/upload-journal.js';
 import { type Draft, storeChange } from './change-image.js';
 import type { ImageServices } from './context.js';
-import { entryOf } from './image-files.js';
+import { entryOf, storageNameOf } from './image-files.js';
 import { agrees, type BytesEntry, holdsBytes } from './stored-bytes.js';
 
 function withEntry(raw: RawImage, name: StoredFileName, entry: BytesEntry): Draft {
@@ -66,11 +66,16 @@ async function recover(services: ImageServices, intent: UploadIntent): Promise<s
     }
     // Before anything is looked at: a storage that was too slow may still be about to make them visible.
     await storage.removeTemporary(uuid, temporaryName);
+    const current = image === 'absent' ? undefined : entryOf(image.raw, name);
     let outcome = 'nothing to do';
     if (image === 'absent') {
         await storage.remove(uuid, name);
         outcome = 'removed: the image is gone';
-    } else if (entryOf(image.raw, name) === undefined) {
+    } else if (current !== undefined && storageNameOf(current) !== intent.stor) {
+        // The upload was to replace bytes in another storage, which the record names to the last.
+        await storage.remove(uuid, name);
+        outcome = 'removed: the record names other bytes';
+    } else if (current === undefined) {
         const entry = await entryInPlace(storage, intent);
         if (entry === undefined) {
             outcome = 'nothing to do: the bytes are not there';

@@ -165,6 +165,28 @@ void t.test('a storage that was too slow changes nothing that has been looked at
     await requireAgreement(t, bench, uuid);
 });
 
+onEveryBackend(t, 'bytes beside those in another storage', async (t, backend) => {
+    for (const point of POINTS) {
+        const bench = await makeBench(t, { backend, config: { storageTypes: ['local', 'manta'] } });
+        const uuid = await plantImage(bench);
+        await addFile(bench, uuid, FIRST, { storage: 'manta' });
+        const [before] = (await bench.raw(uuid)).files ?? [];
+        await crashAt(bench, uuid, point);
+        // The entry stays until the record names the new bytes.
+        if (before !== undefined && point !== 'recorded') await setFiles(bench, uuid, [before]);
+        await recoverUploads(bench.services, bench.context().log);
+        const isDone = point === 'recorded';
+        t.match((await bench.raw(uuid)).files, [{ sha1: sha1(isDone ? SECOND : FIRST) }], point);
+        t.same(await bench.bytes(uuid, 'file0', bench.manta), FIRST, 'the journal of deletes has these');
+        t.same(
+            (await bench.files()).map((file) => file.name),
+            isDone ? ['file0'] : [],
+            'what the record does not name is removed',
+        );
+        t.same(await bench.services.uploads.pending(), []);
+    }
+});
+
 void t.test('what cannot be settled is kept for later', async (t) => {
     const bench = await makeBench(t, { backend: 'memory' });
     const uuid = await plantImage(bench);
