@@ -203,7 +203,7 @@ async function finishAlone(
     const claim = await claimUpload(services, uuid, name, context.log).catch(savesAs(saveFailure));
     let finish: UploadFinish | undefined;
     try {
-        await settleAside(services, uuid, name, context.log);
+        await settleAside(services, uuid, name, context.log).catch(savesAs(saveFailure));
         return await settlingDeletes(async (cleanup) => {
             // Read when nobody else replaces the file any more.
             const before = await loadOwnImage(services, context, uuid);

@@ -191,7 +191,7 @@ await t.test('errors of system calls', { skip: noInjection() }, async (t) => {
                         }
                         await expectRetry(t, server, client, write, uuid);
                     } else {
-                        t.ok(answer.status < 300, name);
+                        t.ok(answer.status < 300, `${name}: ${answer.status} ${answer.text}`);
                     }
                     const left = leftovers(baseDir);
                     await look(client, baseDir, write.newUuid ?? uuid, left);

@@ -112,7 +112,13 @@ class LocalWriter implements StorageWriter {
         await rename(temporaryPath, finalPath);
         this.#end();
         // A directory that is gone was emptied by whoever removed the file meanwhile: nothing is left to sync.
-        await unlessMissing(syncDirectory(dirname(finalPath)));
+        try {
+            await unlessMissing(syncDirectory(dirname(finalPath)));
+        } catch (error) {
+            // What is visible must outlive a loss of power, and this might not.
+            await removeIfPresent(finalPath).catch(() => undefined);
+            throw error;
+        }
     }
 
     /** Never rejects: whoever aborts has an error already. What is left is found by the sweep. */
