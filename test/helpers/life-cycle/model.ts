@@ -119,6 +119,8 @@ function isShown(key: string, value: Value, image: ModelImage): boolean {
 export function documentOf(image: ModelImage, withStorage = false): Fields {
     const all: Fields = {
         ...image.fields,
+        // Always shown, also by a placeholder that has none.
+        public: image.fields['public'] === true,
         files: image.file === undefined ? [] : [fileDocument(image.file, withStorage)],
         icon: image.icon === undefined ? undefined : true,
     };
