@@ -57,10 +57,12 @@ async function measure(installation: Installation, path: string, mebibytes: numb
         put: [] as number[],
         get: [] as number[],
         barePut: [] as number[],
+        hashedPut: [] as number[],
         bareGet: [] as number[],
     };
     for (let round = 0; round < ROUNDS; round += 1) {
         times.barePut.push(await bare(installation, 'put', object, path));
+        times.hashedPut.push(await bare(installation, 'put-hashed', object, path));
         const uuid = await createImage(client);
         times.put.push(await seconds(() => upload(server, path, [uuid])));
         times.bareGet.push(await bare(installation, 'get', object));
@@ -68,6 +70,7 @@ async function measure(installation: Installation, path: string, mebibytes: numb
         await client.delete(`/images/${uuid}`);
     }
     show('upload', mebibytes, times.put, times.barePut);
+    show('upload, the peer hashing too', mebibytes, times.put, times.hashedPut);
     show('download', mebibytes, times.get, times.bareGet);
     report('  most memory ever', `${memoryMiB(server.pid, 'VmHWM').toFixed(0)} MiB`);
     const bytes = (2 * ROUNDS * mebibytes) / 1024;
