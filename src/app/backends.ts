@@ -6,6 +6,7 @@ import type { StorageType } from '../base/constants.js';
 import { KeyedQueue } from '../base/keyed-queue.js';
 import type { ImageServices } from '../images/context.js';
 import { currentFiles } from '../images/current-files.js';
+import { claimSettled } from '../images/recover-uploads.js';
 import type { ExportArea } from '../images/export-area.js';
 import { CountedStorage, StorageCounts } from '../storage/counted-storage.js';
 import { createExportJournal } from '../storage/export-journal.js';
@@ -72,7 +73,7 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         currentFiles: (uuid) => currentFiles(database, uuid),
         imageQueue,
         writers: served.writers,
-        uploads,
+        uploads: { claim: (uuid, name) => claimSettled(images, uuid, name, storageLog) },
     });
     let exports: ExportArea | undefined;
     if (objects !== undefined && config.current.storageTypes.includes('manta')) {
@@ -92,7 +93,7 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         };
     }
     const clones = new FileCloneJournal({ directories, log: storageLog, clock });
-    const images = {
+    const images: ImageServices = {
         config,
         database,
         storages,

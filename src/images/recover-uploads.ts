@@ -160,6 +160,28 @@ export async function settleAside(
 }
 
 /**
+ * As {@link claimUpload}, for who is about to delete the file: what was left aside is settled, too; else
+ * what is to come back would be deleted.
+ *
+ * @throws as {@link claimUpload} and {@link settleAside}
+ */
+export async function claimSettled(
+    services: ImageServices,
+    uuid: string,
+    name: StoredFileName,
+    log: Logger,
+): Promise<UploadClaim> {
+    const claim = await claimUpload(services, uuid, name, log);
+    try {
+        await settleAside(services, uuid, name, log);
+        return claim;
+    } catch (error) {
+        await endClaim(claim, true, log);
+        throw error;
+    }
+}
+
+/**
  * Forgets the uploads that were left aside for an image whose record has just gone, its bytes noted for
  * deletion: the next image of this uuid must not get them. Never rejects.
  */

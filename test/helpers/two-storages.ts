@@ -154,6 +154,12 @@ export class TwoStorages {
         return Object.fromEntries(icon === undefined ? named : [...named, ['icon', icon] as const]);
     }
 
+    /** Whether the record on disk says that an image has these very bytes. */
+    has(uuid: string, contents: Contents): boolean {
+        const entries = this.entries(uuid);
+        return Object.entries(contents).every(([name, bytes]) => entries[name]?.sha1 === sha1Hex(bytes));
+    }
+
     /** What is wrong with the bytes that a record names, as they lie in their storage; asks no server. */
     damage(uuid: string): readonly string[] {
         return Object.entries(this.entries(uuid)).flatMap(([name, { sha1, size, contentMD5, stor }]) => {
@@ -168,8 +174,13 @@ export class TwoStorages {
         });
     }
 
-    /** What is left that no record names: bytes, directories, notes of what is to be done. */
-    strays(uuids: readonly string[]): readonly string[] {
+    /**
+     * What is left that no record names: bytes, directories, notes of what is to be done.
+     *
+     * @param gone images that there may have been
+     */
+    strays(gone: readonly string[] = []): readonly string[] {
+        const uuids = [...new Set([...gone, ...this.#images()])];
         const named = (stor: Stor): readonly string[] =>
             uuids.flatMap((uuid) =>
                 Object.entries(this.entries(uuid))
@@ -198,7 +209,7 @@ export class TwoStorages {
      * Resolves when nothing is left but what may be: local temporary files, which only their age gives
      * away, and until a pass over the journal plans to look for bytes of deleted images.
      */
-    async settled(uuids: readonly string[], { afterPass = false } = {}): Promise<void> {
+    async settled(gone: readonly string[] = [], { afterPass = false } = {}): Promise<void> {
         let last: readonly string[] = [];
         const isForLater = (path: string): boolean => {
             const planned = /^run\/deletes\/([0-9a-f-]{36})\./.exec(path)?.[1];
@@ -207,7 +218,7 @@ export class TwoStorages {
                 : !afterPass && !existsSync(join(this.baseDir, 'manifests', `${planned}.raw`));
         };
         const isClean = (): boolean => {
-            last = this.strays(uuids).filter((path) => !isForLater(path));
+            last = this.strays(gone).filter((path) => !isForLater(path));
             return last.length === 0;
         };
         await eventually('nothing to be left', SETTLE_LIMIT_MS, isClean).catch((error: unknown) => {
@@ -233,6 +244,12 @@ export class TwoStorages {
             test.equal(answer.header('content-md5'), md5Base64(bytes));
             test.equal(sha1Hex(answer.body), sha1Hex(bytes), `the bytes of ${name}`);
         }
+    }
+
+    /** Uuids of all records. */
+    #images(): readonly string[] {
+        const manifests = join(this.baseDir, 'manifests');
+        return readdirSync(manifests).map((name) => name.replace(/\.raw$/, ''));
     }
 
     #directoryOf(uuid: string): string {

@@ -4,10 +4,9 @@ import type { IncomingMessage } from 'node:http';
 import t, { type Test } from 'tap';
 import type { CallKind, HoldPoint } from '../doubles/manta/faults.js';
 import { PNG, sha1Hex } from '../helpers/images.js';
-import { LIMIT_MS } from '../helpers/server-process.js';
 import { imageCalls, TwoStorages, WAYS } from '../helpers/two-storages.js';
 
-t.setTimeout(LIMIT_MS);
+t.setTimeout(300_000);
 
 const MIB = 1_048_576;
 const OLD = { file0: randomBytes(2 * MIB), icon: PNG };
