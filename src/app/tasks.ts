@@ -85,9 +85,14 @@ export class ServerTasks {
 
     /** What runs, and when. */
     table(): readonly BackgroundTask[] {
-        const { backends, directories, clock, log } = this.#options;
-        const { database, storages, journal, imageQueue, exports } = backends.images;
-        return [
+        return [...this.#settling(), ...this.#cleaning(), ...this.#manta.table()];
+    }
+
+    /** Brings in order what a crash or an outage has cut off. */
+    #settling(): readonly BackgroundTask[] {
+        const { backends, log } = this.#options;
+        const { journal, exports } = backends.images;
+        const tasks: BackgroundTask[] = [
             {
                 name: 'pending deletes',
                 firstAfterMs: SECOND,
@@ -107,25 +112,29 @@ export class ServerTasks {
                 everyMs: 5 * MINUTE,
                 run: (signal) => rollBackAbandonedClones(backends.images, log, signal),
             },
-            ...(exports === undefined
-                ? []
-                : [
-                      {
-                          name: 'interrupted exports',
-                          firstAfterMs: SECOND,
-                          everyMs: 5 * MINUTE,
-                          run: (signal: AbortSignal) => settleAbandonedExports(exports, log, signal),
-                      },
-                  ]),
+        ];
+        if (exports !== undefined) {
+            tasks.push({
+                name: 'interrupted exports',
+                firstAfterMs: SECOND,
+                everyMs: 5 * MINUTE,
+                run: (signal) => settleAbandonedExports(exports, log, signal),
+            });
+        }
+        return tasks;
+    }
+
+    /** Removes what is too old. */
+    #cleaning(): readonly BackgroundTask[] {
+        const { backends, directories, clock, log } = this.#options;
+        const { database, storages, journal, imageQueue } = backends.images;
+        const storage = backends.localStorage;
+        const tasks: BackgroundTask[] = [
             {
                 name: 'sweep',
                 firstAfterMs: SECOND,
                 everyMs: DAY,
-                run: (signal) =>
-                    sweep(
-                        { directories, database, storage: backends.localStorage, imageQueue, clock, log },
-                        signal,
-                    ),
+                run: (signal) => sweep({ directories, database, storage, imageQueue, clock, log }, signal),
             },
             {
                 name: 'placeholder purge',
@@ -138,19 +147,17 @@ export class ServerTasks {
                     );
                 },
             },
-            // Only where the archive stays: what is on its way to Manta is nobody's to remove.
-            ...(this.#manta.pushesArchive
-                ? []
-                : [
-                      {
-                          name: 'archive retention',
-                          firstAfterMs: MINUTE,
-                          everyMs: DAY,
-                          run: (signal: AbortSignal) => this.#removeOldArchive(signal),
-                      },
-                  ]),
-            ...this.#manta.table(),
         ];
+        // Only where the archive stays: what is on its way to Manta is nobody's to remove.
+        if (!this.#manta.pushesArchive) {
+            tasks.push({
+                name: 'archive retention',
+                firstAfterMs: MINUTE,
+                everyMs: DAY,
+                run: (signal) => this.#removeOldArchive(signal),
+            });
+        }
+        return tasks;
     }
 
     async #removeOldArchive(signal: AbortSignal): Promise<void> {
