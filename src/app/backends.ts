@@ -16,9 +16,12 @@ import { FileDeleteJournal } from '../storage/journal.js';
 import { LocalStorage } from '../storage/local/local-storage.js';
 import type { Storage } from '../storage/storage.js';
 import type { ObjectStore } from '../remotes/object-store.js';
+import { RemoteImageSources } from '../remotes/imgapi/remote-image-source.js';
 import { MantaStorage } from '../storage/manta/manta-storage.js';
-import { createDatacenterServices } from './datacenter-services.js';
+import { createDatacenterServices, type DatacenterServices } from './datacenter-services.js';
+import { TransferBoard } from '../transfers/transfer-board.js';
 import { createMantaObjects } from './manta-objects.js';
+import { createOutgoing, type Outgoing } from './outgoing.js';
 import { serveDatabase, type ServedDatabase } from './served-database.js';
 
 /** What the backends are made from. */
@@ -42,13 +45,26 @@ export interface Backends {
     close(): Promise<void>;
 }
 
+async function closeAll(
+    datacenter: DatacenterServices,
+    outgoing: Outgoing,
+    served: ServedDatabase,
+    objects: ObjectStore | undefined,
+): Promise<void> {
+    await datacenter.close();
+    await outgoing.close();
+    await served.close();
+    objects?.close();
+}
+
 /** Makes the backends that the configuration names; nothing is opened yet. */
 export async function createBackends(options: BackendOptions): Promise<Backends> {
     const { config, directories, clock, log } = options;
     const objects = await createMantaObjects(config.current);
     const served = await serveDatabase({ directories, config, clock, log: log.child({ component: 'db' }) });
     const { database, sharing } = served;
-    const datacenter = await createDatacenterServices({ config, log, clock });
+    const outgoing = createOutgoing(config);
+    const datacenter = await createDatacenterServices({ config, log, clock, http: outgoing.http });
     const { accounts, instances } = datacenter;
     const storageLog = log.child({ component: 'storage' });
     const storageCounts = new StorageCounts();
@@ -104,14 +120,12 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         imageQueue,
         sharing,
         clock,
+        sources: new RemoteImageSources(outgoing.http),
+        http: outgoing.http,
+        transfers: new TransferBoard(),
         ...(exports === undefined ? {} : { exports }),
         ...(accounts === undefined ? {} : { accounts }),
         ...(instances === undefined ? {} : { instances }),
-    };
-    const close = async (): Promise<void> => {
-        await datacenter.close();
-        await served.close();
-        objects?.close();
     };
     return {
         images,
@@ -120,6 +134,6 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         localStorage,
         storageCounts,
         ...(objects === undefined ? {} : { objects }),
-        close,
+        close: () => closeAll(datacenter, outgoing, served, objects),
     };
 }

@@ -2,6 +2,7 @@ import type Logger from 'bunyan';
 import type { AccountDirectory } from '../accounts/accounts.js';
 import type { Clock } from '../base/clock.js';
 import type { Config, ConfigSource } from '../base/config-types.js';
+import type { OutgoingHttp } from '../base/http-client.js';
 import type { InstanceDirectory } from '../remotes/instances.js';
 
 /** The services of a datacenter that the use-cases ask; each absent where it is not configured. */
@@ -17,6 +18,7 @@ export interface DatacenterServicesOptions {
     readonly config: ConfigSource;
     readonly log: Logger;
     readonly clock: Clock;
+    readonly http: OutgoingHttp;
 }
 
 async function userDatabase(
@@ -35,18 +37,14 @@ export async function createDatacenterServices(
     const { mode, ufds, vmapi } = config.current;
     // Only mode dc has accounts (http-api 3.3).
     const accounts = mode === 'dc' && ufds !== undefined ? await userDatabase(ufds, options) : undefined;
+    const close = async (): Promise<void> => accounts?.close();
     if (vmapi?.url === undefined || vmapi.url === '') {
-        return { ...(accounts === undefined ? {} : { accounts }), close: async () => accounts?.close() };
+        return { ...(accounts === undefined ? {} : { accounts }), close };
     }
-    const { HttpClient } = await import('../base/http-client.js');
     const { VmapiDirectory } = await import('../remotes/vmapi/vmapi.js');
-    const http = new HttpClient({ config });
     return {
         ...(accounts === undefined ? {} : { accounts }),
-        instances: new VmapiDirectory({ http, url: vmapi.url }),
-        close: async () => {
-            await accounts?.close();
-            await http.close();
-        },
+        instances: new VmapiDirectory({ http: options.http, url: vmapi.url }),
+        close,
     };
 }

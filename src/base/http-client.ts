@@ -6,6 +6,7 @@ import { Connections } from './http-connections.js';
 import { isLost, isUnsent, OutgoingError, toOutgoingError } from './http-errors.js';
 import { PEERS, type OutgoingSettingsSource, type PeerKind } from './http-peers.js';
 import { discard, redirectTarget } from './http-redirects.js';
+import type { AddressSupplier } from './http-supplier.js';
 import { authorizationOf, loggableUrl, parseHttpUrl } from './http-urls.js';
 
 /**
@@ -28,6 +29,8 @@ export interface OutgoingRequest {
     /** http or https; user info becomes Basic authorization. */
     readonly url: string;
     readonly peer: PeerKind;
+    /** Where the URL comes from; default: the configuration. */
+    readonly supplier?: AddressSupplier;
     /** Added to the query string of the URL. */
     readonly query?: Readonly<Record<string, string>>;
     readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
@@ -68,6 +71,9 @@ export interface OpenAnswer {
     /** Names an error of the body as requests name theirs. */
     failure(error: unknown): OutgoingError;
 }
+
+/** The client of the process, loaded when it is needed first. */
+export type OutgoingHttp = () => Promise<HttpClient>;
 
 /** What an {@link HttpClient} is made from. */
 export interface HttpClientOptions {
@@ -199,7 +205,8 @@ export class HttpClient {
             if (next === undefined) {
                 if (status < 200 || status > 299) {
                     const problem = await readProblem(body);
-                    throw new OutgoingError('status', `${what}: status ${status}`, { status, body: problem });
+                    const facts = { status, headers, body: problem };
+                    throw new OutgoingError('status', `${what}: status ${status}`, facts);
                 }
                 const failure = (error: unknown): OutgoingError => toOutgoingError(error, what);
                 return { status, headers, body, url: loggableUrl(hop.url), failure };

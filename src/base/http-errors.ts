@@ -1,10 +1,13 @@
 /** How an outgoing request failed, see {@link OutgoingError}. */
-export type OutgoingErrorKind = 'connect' | 'timeout' | 'status' | 'malformed' | 'too-large' | 'aborted';
+export type OutgoingErrorKind =
+    'connect' | 'timeout' | 'status' | 'malformed' | 'too-large' | 'aborted' | 'refused';
 
 /** What an {@link OutgoingError} may carry beside its message. */
 export interface OutgoingErrorFacts {
     readonly status?: number;
     readonly body?: unknown;
+    readonly headers?: Readonly<Record<string, string | readonly string[] | undefined>>;
+    readonly host?: string;
     readonly cause?: unknown;
 }
 
@@ -15,7 +18,8 @@ export interface OutgoingErrorFacts {
  * - `status`: it answered with something else than 2xx, see `status` and `body`;
  * - `malformed`: what it answered is no HTTP, no JSON or an endless redirect, or the URL is none;
  * - `too-large`: the body is over the limit;
- * - `aborted`: the caller's signal ended it, or the client is closed.
+ * - `aborted`: the caller's signal ended it, or the client is closed;
+ * - `refused`: the guard does not let us talk to `host`, nothing was sent (jobs-and-imports 7.4).
  */
 export class OutgoingError extends Error {
     readonly kind: OutgoingErrorKind;
@@ -23,6 +27,10 @@ export class OutgoingError extends Error {
     readonly status: number | undefined;
     /** Body of the answer, if it was JSON of a modest size; only of kind `status`. */
     readonly body: unknown;
+    /** Headers of the answer, names in lower case; only of kind `status`. */
+    readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+    /** Name or address of the host; only of kind `refused`. */
+    readonly host: string | undefined;
 
     /** @param message for the log: it must hold neither user info nor a query string */
     constructor(kind: OutgoingErrorKind, message: string, facts: OutgoingErrorFacts = {}) {
@@ -31,6 +39,8 @@ export class OutgoingError extends Error {
         this.kind = kind;
         this.status = facts.status;
         this.body = facts.body;
+        this.headers = facts.headers ?? {};
+        this.host = facts.host;
     }
 }
 

@@ -5,13 +5,16 @@ import type { Clock } from '../base/clock.js';
 import type { ConfigSource } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
 import type { KeyedQueue } from '../base/keyed-queue.js';
+import type { OutgoingHttp } from '../base/http-client.js';
 import type { Database, StoredImage } from '../database/database.js';
 import type { SharingStore } from '../database/sharing.js';
+import type { ImageSources } from '../remotes/image-source.js';
 import type { InstanceDirectory } from '../remotes/instances.js';
 import type { CloneJournal } from '../storage/clone-journal.js';
 import type { DeleteJournal } from '../storage/delete-journal.js';
 import type { Storage } from '../storage/storage.js';
 import type { UploadJournal } from '../storage/upload-journal.js';
+import type { TransferBoard } from '../transfers/transfer-board.js';
 import type { ExportArea } from './export-area.js';
 
 /** What every use-case needs of the server. */
@@ -35,6 +38,12 @@ export interface ImageServices {
     readonly exports?: ExportArea;
     /** Which instances use an image; absent: no VMAPI is configured. */
     readonly instances?: InstanceDirectory;
+    /** Other image servers, which images are copied from. */
+    readonly sources: ImageSources;
+    /** Requests to servers that a caller names. */
+    readonly http: OutgoingHttp;
+    /** What is being copied from other image servers in requests. */
+    readonly transfers: TransferBoard;
 }
 
 /** Who calls and how, as far as use-cases need it. */

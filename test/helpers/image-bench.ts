@@ -24,6 +24,9 @@ import { FileDeleteJournal } from '#lib/storage/journal.js';
 import { LocalStorage } from '#lib/storage/local/local-storage.js';
 import { FaultyMemory } from '../doubles/faulty-storage.js';
 import type { ListedFile, Storage, StoredFileName } from '#lib/storage/storage.js';
+import { HttpClient } from '#lib/base/http-client.js';
+import { RemoteImageSources } from '#lib/remotes/imgapi/remote-image-source.js';
+import { TransferBoard } from '#lib/transfers/transfer-board.js';
 import { validateRaw } from '#lib/manifest/validate.js';
 import { USERS } from './images.js';
 import { recordingLog, type LogRecord } from './recording-log.js';
@@ -169,6 +172,9 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
         writers: 'all',
     });
     const { accounts } = options;
+    let client: HttpClient | undefined;
+    const http = async (): Promise<HttpClient> => (client ??= new HttpClient({ config }));
+    t.teardown(() => client?.close());
     const services: ImageServices = {
         config,
         database: seen,
@@ -183,6 +189,9 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
                 ? new LocalSharingStore({ directories, clock: now })
                 : new MemorySharingStore(),
         clock: now,
+        sources: new RemoteImageSources(http),
+        http,
+        transfers: new TransferBoard(),
         ...(accounts === undefined
             ? {}
             : {

@@ -13,7 +13,7 @@ const UNAVAILABLE = refused(503, 'ServiceUnavailableError', 'VMAPI is unavailabl
 
 function ask(t: Test, url: string, limit = 1000, signal: AbortSignal = new AbortController().signal) {
     const { client: http } = makeClient(t, {}, { timeouts: { headersMs: 100, stallMs: 100 } });
-    const directory = new VmapiDirectory({ http, url });
+    const directory = new VmapiDirectory({ http: async () => http, url });
     return directory.activeInstancesOf({ imageUuid: IMAGE, limit, requestId: 'id', signal });
 }
 

@@ -1,5 +1,5 @@
 import { serviceUnavailable } from '../../base/errors.js';
-import type { HttpClient, JsonAnswer } from '../../base/http-client.js';
+import type { JsonAnswer, OutgoingHttp } from '../../base/http-client.js';
 import { OutgoingError } from '../../base/http-errors.js';
 import type { Instance, InstanceDirectory, InstanceQuery } from '../instances.js';
 import { instancesOf, totalOf } from './answers.js';
@@ -15,7 +15,7 @@ const RETRY_AFTER_SECONDS = 5;
 
 /** What a {@link VmapiDirectory} is made from. */
 export interface VmapiOptions {
-    readonly http: HttpClient;
+    readonly http: OutgoingHttp;
     /** `vmapi.url`. */
     readonly url: string;
 }
@@ -27,7 +27,7 @@ interface Found {
 
 /** The instances of a datacenter as VMAPI knows them (jobs-and-imports 8.7, 10). */
 export class VmapiDirectory implements InstanceDirectory {
-    readonly #http: HttpClient;
+    readonly #http: OutgoingHttp;
     readonly #url: string;
 
     constructor(options: VmapiOptions) {
@@ -71,9 +71,9 @@ export class VmapiDirectory implements InstanceDirectory {
         }
     }
 
-    #page(query: InstanceQuery, offset: number): Promise<JsonAnswer> {
+    async #page(query: InstanceQuery, offset: number): Promise<JsonAnswer> {
         const { imageUuid, owner, requestId, signal } = query;
-        return this.#http.json({
+        return (await this.#http()).json({
             url: `${this.#url}/vms`,
             peer: 'service',
             query: {
