@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { MAX_ORIGIN_DEPTH } from './constants.js';
 import { ERROR_CATALOGUE, type ErrorCode, type ErrorFacts } from './error-catalogue.js';
 
 /** One entry of an `errors` array: what is wrong with which field (http-api 1.10). */
@@ -102,6 +103,16 @@ export function notImageOwner(account: string, uuid: string): ApiError {
 /** 422 `OriginDoesNotExist`. */
 export function originDoesNotExist(uuid: string): ApiError {
     return new ApiError('OriginDoesNotExist', `origin image "${uuid}" does not exist`);
+}
+
+/** 422 `OriginIsNotActive`. */
+export function originIsNotActive(uuid: string): ApiError {
+    return new ApiError('OriginIsNotActive', `origin image "${uuid}" is not active`);
+}
+
+/** 500 for an image with too many ancestors, or with itself among them (jobs-and-imports 3.4, 4). */
+export function originChainTooLong(): ApiError {
+    return internalError(`Origin chain too long, exceeds ${MAX_ORIGIN_DEPTH} images`);
 }
 
 /** 422 `ImageHasDependentImages`; up to nine dependents are named, else the first five (http-api 1.10). */

@@ -1,5 +1,5 @@
 import { MAX_ORIGIN_DEPTH, UNSET_OWNER_UUID } from '../base/constants.js';
-import { ApiError, internalError, notImageOwner } from '../base/errors.js';
+import { ApiError, notImageOwner, originChainTooLong } from '../base/errors.js';
 import { forEachParallel } from '../base/parallel.js';
 import { isPublic } from '../manifest/state.js';
 import type { ImageFile, RawImage } from '../manifest/types.js';
@@ -28,10 +28,6 @@ export function requireOneFile(raw: RawImage): ImageFile {
     return file;
 }
 
-function tooLong(): ApiError {
-    return internalError(`Origin chain too long, exceeds ${MAX_ORIGIN_DEPTH} images`);
-}
-
 /** Follows the origins of an image, one read each, up to the first that everybody has. @throws 404, 500, 503 */
 async function collect(services: ImageServices, source: RawImage): Promise<CloneChain> {
     const { adminUuid } = services.config.current;
@@ -39,14 +35,14 @@ async function collect(services: ImageServices, source: RawImage): Promise<Clone
     let { origin } = source;
     while (origin) {
         if (found.has(origin)) {
-            throw tooLong();
+            throw originChainTooLong();
         }
         const { raw } = await services.database.get(origin);
         if (raw.owner === adminUuid || raw.owner === UNSET_OWNER_UUID) {
             return { images: [...found.values()].reverse(), base: origin };
         }
         if (found.size === MAX_ORIGIN_DEPTH) {
-            throw tooLong();
+            throw originChainTooLong();
         }
         found.set(origin, raw);
         origin = raw.origin;

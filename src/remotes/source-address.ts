@@ -30,6 +30,11 @@ export function parseSourceAddress(text: string, supplier: AddressSupplier): Sou
     };
 }
 
+/** The address as a text that {@link parseSourceAddress} reads again, user info included. */
+export function sourceText({ url, channel }: SourceAddress): string {
+    return channel === undefined ? url : `${url}?${new URLSearchParams({ channel }).toString()}`;
+}
+
 /** A text that should be a URL, without what might be user info (jobs-and-imports 0.5). */
 export function withoutUserInfo(text: string): string {
     return text.replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/?#]*@/i, '$1//');
