@@ -1,9 +1,9 @@
-import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { isAbsent, isSettings, type Settings } from './config-rules.js';
 import { CONFIG_KEYS, OWN_OBJECTS } from './config-table.js';
 import type { Config } from './config-types.js';
 import { DEFAULT_BASE_DIR } from './constants.js';
+import { httpBaseUrl } from './http-urls.js';
 
 /** What the command line puts over the configuration (operations 1.1). */
 export interface ConfigOverrides {
@@ -127,7 +127,7 @@ function jobSettings(settings: Settings, overrides: ConfigOverrides, base: strin
     const port = overrides.port ?? Number(settings['port']);
     return {
         dir: join(base, 'jobs'),
-        imgapiUrl: `http://${isIPv6(host) ? `[${host}]` : host}:${port}`,
+        imgapiUrl: httpBaseUrl(host, port),
         ...(ownObject(settings, 'jobs') ?? defaultsOf('jobs.')),
     };
 }

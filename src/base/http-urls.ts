@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { OutgoingError } from './http-errors.js';
 
 /** A URL of a web server, perhaps relative to another one; `undefined` when the text is none. */
@@ -7,6 +8,11 @@ export function parseHttpUrl(text: string, base?: URL): URL | undefined {
     }
     const url = new URL(text, base);
     return url.protocol === 'http:' || url.protocol === 'https:' ? url : undefined;
+}
+
+/** The base URL of a web server at an address, which may be one of IPv6. */
+export function httpBaseUrl(host: string, port: number): string {
+    return `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;
 }
 
 /** A URL as it may be logged: without user info, query string and fragment. */

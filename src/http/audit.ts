@@ -152,7 +152,7 @@ export class Auditor {
         const chosen = action(exchange);
         const { clientAddress, secure } = clientFacts(this.#config.current.trustedProxies, {
             address: exchange.remoteAddress,
-            encrypted: 'encrypted' in exchange.request.socket,
+            encrypted: exchange.encrypted,
             headers: exchange.headers,
         });
         return {

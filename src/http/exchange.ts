@@ -22,6 +22,10 @@ export interface Exchange {
     readonly query: QueryParameters;
     readonly headers: IncomingHttpHeaders;
     readonly httpVersion: string;
+    /** The peer, a proxy perhaps. */
+    readonly remoteAddress: string | undefined;
+    /** Whether the peer talks TLS to us. */
+    readonly encrypted: boolean;
     readonly requestId: string;
     readonly log: Logger;
     /** Aborted when the client has gone or the server stops waiting. */

@@ -106,6 +106,10 @@ export class ServerExchange implements Exchange {
         return this.#log;
     }
 
+    get encrypted(): boolean {
+        return 'encrypted' in this.request.socket;
+    }
+
     get signal(): AbortSignal {
         return this.#abort.signal;
     }
