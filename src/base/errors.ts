@@ -45,6 +45,30 @@ export class ApiError extends Error {
     }
 }
 
+/** What another server answered, passed on as it is. */
+export interface RelayedAnswer {
+    readonly status: number;
+    /** Sent as JSON. */
+    readonly body: unknown;
+    /** Extra response headers, e.g. `Retry-After`. */
+    readonly headers?: Readonly<Record<string, string>>;
+    readonly cause?: unknown;
+}
+
+/** An error whose answer is not our own: status and body come from elsewhere (jobs-and-imports 2.7, 3.5, 8.5). */
+export class RelayedError extends ApiError {
+    override readonly status: number;
+    /** Sent instead of {@link toBody}. */
+    readonly body: unknown;
+
+    /** @param code, message for the log and for whoever keeps the error instead of answering it */
+    constructor(code: ErrorCode, message: string, { status, body, headers, cause }: RelayedAnswer) {
+        super(code, message, { cause, ...(headers === undefined ? {} : { headers }) });
+        this.status = status;
+        this.body = body;
+    }
+}
+
 /** 422 `ValidationFailed`. */
 export function validationFailed(message: string, errors: readonly ErrorEntry[]): ApiError {
     return new ApiError('ValidationFailed', message, { errors });

@@ -1,4 +1,4 @@
-import { ApiError, internalError } from '../base/errors.js';
+import { ApiError, internalError, RelayedError } from '../base/errors.js';
 import type { Reply } from './reply.js';
 
 /** What a client is told of a failure nobody foresaw; the log has the cause (http-api 1.10). */
@@ -11,5 +11,6 @@ export function toApiError(error: unknown): ApiError {
 
 /** The answer to a failed request: the one place where errors become bodies. */
 export function errorReply(error: ApiError): Reply {
-    return { kind: 'json', value: error.toBody(), status: error.status, headers: error.headers };
+    const value = error instanceof RelayedError ? error.body : error.toBody();
+    return { kind: 'json', value, status: error.status, headers: error.headers };
 }

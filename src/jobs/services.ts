@@ -1,4 +1,5 @@
 import type { ConfigSource } from '../base/config-types.js';
+import type { KeyedQueue } from '../base/keyed-queue.js';
 import type { ImageServices } from '../images/context.js';
 import type { StepResult, Task } from './job.js';
 import type { JobEngine } from './job-engine.js';
@@ -31,4 +32,9 @@ export interface JobServices {
     readonly engine: JobEngine;
     /** The same as `engine` when that is the embedded one. */
     readonly local: LocalJobs;
+    /**
+     * Requests that look for a job of an image and start one if there is none, one after another by the
+     * image's uuid. Entered before {@link ImageServices.imageQueue}, never in there.
+     */
+    readonly turns: KeyedQueue;
 }
