@@ -30,8 +30,8 @@ export function isUsable(state: JsonValue | undefined): boolean {
     return state === 'active' || state === 'disabled';
 }
 
-/** @throws 422 `ValidationFailed` for what is no uuid: it must not get into a request's path */
-function originOf(manifest: JsonObject): string | undefined {
+/** The origin a manifest names. @throws 422 `ValidationFailed` for what is no uuid: it must not get into a path */
+export function originOf(manifest: JsonObject): string | undefined {
     const { origin } = manifest;
     if (!origin) {
         return undefined;
