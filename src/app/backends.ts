@@ -65,7 +65,7 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
     const { database, sharing } = served;
     const outgoing = createOutgoing(config);
     const datacenter = await createDatacenterServices({ config, log, clock, http: outgoing.http });
-    const { accounts, instances } = datacenter;
+    const { accounts, instances, computeNodes } = datacenter;
     const storageLog = log.child({ component: 'storage' });
     const storageCounts = new StorageCounts();
     const localStorage = new CountedStorage(
@@ -126,6 +126,7 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         ...(exports === undefined ? {} : { exports }),
         ...(accounts === undefined ? {} : { accounts }),
         ...(instances === undefined ? {} : { instances }),
+        ...(computeNodes === undefined ? {} : { computeNodes }),
     };
     return {
         images,

@@ -8,6 +8,7 @@ import type { KeyedQueue } from '../base/keyed-queue.js';
 import type { OutgoingHttp } from '../base/http-client.js';
 import type { Database, StoredImage } from '../database/database.js';
 import type { SharingStore } from '../database/sharing.js';
+import type { ComputeNodeDirectory } from '../remotes/compute-nodes.js';
 import type { ImageSources } from '../remotes/image-source.js';
 import type { InstanceDirectory } from '../remotes/instances.js';
 import type { CloneJournal } from '../storage/clone-journal.js';
@@ -38,6 +39,8 @@ export interface ImageServices {
     readonly exports?: ExportArea;
     /** Which instances use an image; absent: no VMAPI is configured. */
     readonly instances?: InstanceDirectory;
+    /** Who makes images of instances; absent: no CNAPI is configured. */
+    readonly computeNodes?: ComputeNodeDirectory;
     /** Other image servers, which images are copied from. */
     readonly sources: ImageSources;
     /** Requests to servers that a caller names. */

@@ -19,8 +19,37 @@ export interface InstanceQuery {
     readonly signal: AbortSignal;
 }
 
+/** An instance as far as an image can be made from it (jobs-and-imports 1.2, 10). */
+export interface InstanceFacts {
+    readonly uuid: string;
+    readonly brand?: string;
+    /** The image it was made from; for virtual machines rather that of a disk. */
+    readonly imageUuid?: string;
+    /** The images its disks were made from, in the order of the disks; those without are left out. */
+    readonly diskImages: readonly string[];
+    readonly kernelVersion?: string;
+    readonly isDocker: boolean;
+    /** The compute node it is on; absent while it has none. */
+    readonly serverUuid?: string;
+}
+
+/** Which instance is asked for. */
+export interface InstanceWish {
+    readonly uuid: string;
+    /** Only if it belongs to this account. */
+    readonly owner?: string;
+    readonly requestId: string;
+    readonly signal: AbortSignal;
+}
+
 /** Knows the instances of a datacenter (VMAPI). */
 export interface InstanceDirectory {
+    /**
+     * One instance; `undefined`: it is not known, or belongs to another account.
+     *
+     * @throws 503 `ServiceUnavailableError` `VMAPI is unavailable`
+     */
+    instance(wish: InstanceWish): Promise<InstanceFacts | undefined>;
     /**
      * The active instances made from an image, and how many there are in all.
      *

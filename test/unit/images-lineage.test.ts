@@ -295,6 +295,7 @@ void t.test('more clones than a list holds', async (t) => {
 function directory(counts: Readonly<Record<string, number>>, most: { asking: number; inAll: number }) {
     const asked: InstanceQuery[] = [];
     const instances: InstanceDirectory = {
+        instance: () => Promise.reject(new Error('nobody asks for one')),
         activeInstancesOf: async (query) => {
             asked.push(query);
             most.asking += 1;

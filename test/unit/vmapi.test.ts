@@ -91,6 +91,58 @@ void t.test('failures', async (t) => {
     await t.rejects(asked, new Error('the client has gone'));
 });
 
+void t.test('one instance', async (t) => {
+    const vmapi = await startDouble(t);
+    const { client } = makeClient(t, {}, { timeouts: { headersMs: 100, stallMs: 100 } });
+    const directory = new VmapiDirectory({ http: async () => client, url: `${vmapi.url}/` });
+    const { signal } = new AbortController();
+    const ask = (uuid: string, owner?: string) =>
+        directory.instance({ uuid, ...(owner === undefined ? {} : { owner }), requestId: 'id', signal });
+    const plain = { uuid: randomUUID(), image_uuid: IMAGE, owner_uuid: USERS.vader, state: 'running' };
+    const full = {
+        ...plain,
+        uuid: randomUUID(),
+        brand: 'lx',
+        kernel_version: '4.3',
+        server_uuid: IMAGE,
+        docker: true,
+        disks: [{ size: 5 }, { image_uuid: '' }, null, { image_uuid: 'a' }, { image_uuid: 'b' }],
+    };
+    const odd = { ...plain, uuid: randomUUID(), image_uuid: null, disks: 5, brand: 5, docker: 'yes' };
+    vmapi.vms.push(plain, full, odd as never);
+    t.strictSame(await ask(plain.uuid), {
+        uuid: plain.uuid,
+        imageUuid: IMAGE,
+        diskImages: [],
+        isDocker: false,
+    });
+    t.strictSame(await ask(full.uuid, USERS.vader), {
+        uuid: full.uuid,
+        imageUuid: IMAGE,
+        diskImages: ['a', 'b'],
+        isDocker: true,
+        brand: 'lx',
+        kernelVersion: '4.3',
+        serverUuid: IMAGE,
+    });
+    t.strictSame(await ask(odd.uuid), { uuid: odd.uuid, diskImages: [], isDocker: true });
+    t.strictSame(
+        vmapi.requests.map(({ target, headers }) => [target, headers['x-request-id']]),
+        [
+            [`/vms/${plain.uuid}`, 'id'],
+            [`/vms/${full.uuid}?owner_uuid=${USERS.vader}`, 'id'],
+            [`/vms/${odd.uuid}`, 'id'],
+        ],
+    );
+    t.equal(await ask(plain.uuid, USERS.luke), undefined, 'of another account');
+    t.equal(await ask(randomUUID()), undefined, 'unknown');
+    t.equal(await ask(plain.uuid, 'x'), undefined, 'refused');
+    for (const fault of ['unavailable', 'hang', 'hang-body', 'hang-up', 'break-off', 'garbage'] as const) {
+        vmapi.fault = fault;
+        t.strictSame(await refusal(ask(plain.uuid)), UNAVAILABLE, fault);
+    }
+});
+
 void t.test('the double is as strict as VMAPI', async (t) => {
     const vmapi = await startDouble(t);
     const { get, failure } = makeClient(t);

@@ -1,15 +1,21 @@
 import { serviceUnavailable } from '../../base/errors.js';
 import type { JsonAnswer, OutgoingHttp } from '../../base/http-client.js';
 import { OutgoingError } from '../../base/http-errors.js';
-import type { Instance, InstanceDirectory, InstanceQuery } from '../instances.js';
-import { instancesOf, totalOf } from './answers.js';
+import type {
+    Instance,
+    InstanceDirectory,
+    InstanceFacts,
+    InstanceQuery,
+    InstanceWish,
+} from '../instances.js';
+import { instanceFactsOf, instancesOf, totalOf } from './answers.js';
 
 const FIELDS = 'uuid,alias,owner_uuid,state,brand,server_uuid';
 /** Instances of one page; VMAPI gives no more. */
 const PAGE_SIZE = 1000;
 /** Pages that are counted when VMAPI does not tell the total. */
 const MAX_PAGES = 100;
-/** For one page, milliseconds. */
+/** For one answer, milliseconds. */
 const ANSWER_LIMIT_MS = 30_000;
 const RETRY_AFTER_SECONDS = 5;
 
@@ -25,7 +31,12 @@ interface Found {
     readonly instances: readonly Instance[];
 }
 
-/** The instances of a datacenter as VMAPI knows them (jobs-and-imports 8.7, 10). */
+/** Whether VMAPI has understood the question and refuses it: there is no such instance for the caller. */
+function isRefusal(error: unknown): boolean {
+    return error instanceof OutgoingError && error.status !== undefined && error.status < 500;
+}
+
+/** The instances of a datacenter as VMAPI knows them (jobs-and-imports 1.2, 8.7, 10). */
 export class VmapiDirectory implements InstanceDirectory {
     readonly #http: OutgoingHttp;
     readonly #url: string;
@@ -35,11 +46,39 @@ export class VmapiDirectory implements InstanceDirectory {
         this.#url = options.url.replace(/\/+$/, '');
     }
 
+    async instance({ uuid, owner, requestId, signal }: InstanceWish): Promise<InstanceFacts | undefined> {
+        return this.#named(signal, async () => {
+            try {
+                const answer = await (
+                    await this.#http()
+                ).json({
+                    url: `${this.#url}/vms/${encodeURIComponent(uuid)}`,
+                    peer: 'service',
+                    ...(owner === undefined ? {} : { query: { owner_uuid: owner } }),
+                    requestId,
+                    signal,
+                    timeouts: { totalMs: ANSWER_LIMIT_MS },
+                });
+                return instanceFactsOf(answer.body);
+            } catch (error) {
+                if (isRefusal(error)) {
+                    return undefined;
+                }
+                throw error;
+            }
+        });
+    }
+
     async activeInstancesOf(query: InstanceQuery): Promise<Found> {
+        return this.#named(query.signal, () => this.#gather(query));
+    }
+
+    /** Names the failures of questions for callers. */
+    async #named<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
         try {
-            return await this.#gather(query);
+            return await ask();
         } catch (error) {
-            query.signal.throwIfAborted();
+            signal.throwIfAborted();
             if (error instanceof OutgoingError) {
                 throw serviceUnavailable('VMAPI is unavailable', RETRY_AFTER_SECONDS, error);
             }
