@@ -82,7 +82,9 @@ void t.test('refusals in the words of CNAPI', async (t) => {
     const here = { serverUuid: SERVER, vmUuid: VM };
     for (const wrong of [{ compression: 5 }, { imgapi_url: undefined }, { manifest: 'text' }]) {
         t.strictSame(
-            await failureOf(directory.createImage(here, { ...PAYLOAD, ...wrong } as unknown as typeof PAYLOAD, CALL)),
+            await failureOf(
+                directory.createImage(here, { ...PAYLOAD, ...wrong } as unknown as typeof PAYLOAD, CALL),
+            ),
             ['ValidationFailedError', 'Invalid Parameters', 409, 'ValidationFailed'],
             JSON.stringify(wrong),
         );
