@@ -57,7 +57,7 @@ export type AnswerHeaders = Readonly<Record<string, string | readonly string[] |
 export interface JsonAnswer {
     readonly status: number;
     readonly headers: AnswerHeaders;
-    /** The parsed body. Nothing is known of its form. */
+    /** The parsed body; `undefined` with status 204. Nothing is known of its form. */
     readonly body: unknown;
 }
 
@@ -158,7 +158,8 @@ export class HttpClient {
         return this.#inTime(request, async (signal) => {
             const accepting = { ...request, headers: { accept: 'application/json', ...request.headers } };
             const { status, headers, body, url } = await this.#ask(accepting, signal);
-            const parsed = await readJson(body, request.maxBytes ?? MAX_JSON_BYTES, url);
+            const limit = request.maxBytes ?? MAX_JSON_BYTES;
+            const parsed = status === 204 ? void body.resume() : await readJson(body, limit, url);
             return { status, headers, body: parsed };
         });
     }

@@ -18,6 +18,8 @@ export interface ParsedOptions {
     readonly counts: ReadonlyMap<string, number>;
     /** The last argument of each option that takes one. */
     readonly values: ReadonlyMap<string, string>;
+    /** All arguments of each option that takes one, in order. */
+    readonly lists: ReadonlyMap<string, readonly string[]>;
     readonly positionals: readonly string[];
     /** Options that are not in the table, as given, each once. */
     readonly unknown: readonly string[];
@@ -44,6 +46,7 @@ export function parseOptions(table: readonly CommandOption[], argv: readonly str
     });
     const counts = new Map<string, number>();
     const values = new Map<string, string>();
+    const lists = new Map<string, readonly string[]>();
     const positionals: string[] = [];
     const unknown = new Set<string>();
     const misused: string[] = [];
@@ -64,9 +67,10 @@ export function parseOptions(table: readonly CommandOption[], argv: readonly str
         } else {
             counts.set(known.name, (counts.get(known.name) ?? 0) + 1);
             values.set(known.name, token.value ?? '');
+            lists.set(known.name, [...(lists.get(known.name) ?? []), token.value ?? '']);
         }
     }
-    return { counts, values, positionals, unknown: [...unknown], misused };
+    return { counts, values, lists, positionals, unknown: [...unknown], misused };
 }
 
 const INDENT = ' '.repeat(4);

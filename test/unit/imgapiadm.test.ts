@@ -41,7 +41,7 @@ void t.test('help comes from the tables', async (t) => {
         for (const text of texts) t.ok(own.stdout.join('\n').includes(text), text);
         for (const args of [
             [name, '-h'],
-            [name, '--to', 'nowhere', '--help'],
+            [name, '--url', 'nowhere', '--help'],
         ]) {
             t.same((await runTool(args)).stdout, own.stdout, args.join(' '));
         }

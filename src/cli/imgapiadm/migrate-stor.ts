@@ -1,12 +1,9 @@
 import { VALID_STORAGES } from '../../base/constants.js';
 import { isUuid } from '../../base/uuid.js';
 import { UsageError, type Invocation, type Subcommand } from './command.js';
-import { CHANGE_OPTIONS, REPORT_OPTIONS } from './common-options.js';
-import { MigrationRun, type MigrationOrder } from './migration/run.js';
-import { SERVER_ACCESS_OPTIONS, serverAccess } from './server-access.js';
-
-const DEFAULT_PARALLEL = 4;
-const MAX_PARALLEL = 64;
+import { migration } from './migration/migration.js';
+import { BATCH_OPTIONS, batchOrder } from './batch/batch-options.js';
+import { BatchRun } from './batch/batch-run.js';
 
 function targetOf(value: string | undefined): string {
     const names = VALID_STORAGES.join(' or ');
@@ -20,14 +17,6 @@ function targetOf(value: string | undefined): string {
     return value;
 }
 
-function parallelOf(value = String(DEFAULT_PARALLEL)): number {
-    const count = /^\d{1,3}$/.test(value) ? Number(value) : 0;
-    if (count < 1 || count > MAX_PARALLEL) {
-        throw new UsageError(`--parallel must be 1..${MAX_PARALLEL}: "${value}"`);
-    }
-    return count;
-}
-
 function uuidsOf(positionals: readonly string[]): readonly string[] {
     const wrong = positionals.find((text): boolean => !isUuid(text));
     if (wrong !== undefined) {
@@ -36,21 +25,14 @@ function uuidsOf(positionals: readonly string[]): readonly string[] {
     return [...new Set(positionals)];
 }
 
-function orderOf({ parsed, environment, terminal }: Invocation): MigrationOrder {
-    const { values, counts, positionals } = parsed;
-    const order = {
-        target: targetOf(values.get('to')),
-        uuids: uuidsOf(positionals),
-        parallel: parallelOf(values.get('parallel')),
-        dryRun: counts.has('dry-run'),
-        json: counts.has('json'),
-        quiet: counts.has('quiet'),
-        yes: counts.has('yes'),
-    };
-    if (!order.yes && !order.dryRun && !terminal.canAsk) {
-        throw new UsageError('there is no terminal to ask on: give --yes, or --dry-run');
-    }
-    return { ...order, access: serverAccess(parsed, environment) };
+function start(invocation: Invocation): Promise<number> {
+    const { values, positionals } = invocation.parsed;
+    const target = targetOf(values.get('to'));
+    const uuids = uuidsOf(positionals);
+    const order = batchOrder(invocation);
+    const { parallel, access } = order;
+    const kind = migration({ target, uuids, parallel, channel: access.channel });
+    return new BatchRun(order, kind, invocation).execute();
 }
 
 /** `imgapiadm migrate-stor` (operations 3.3). */
@@ -67,21 +49,10 @@ export const migrateStor: Subcommand = {
         'Prints a line for each image and one about the whole. Ctrl-C lets running moves end; pressed',
         'again, it does not wait for them, and the images stay where they were.',
     ],
-    options: [
-        { name: 'to', argument: VALID_STORAGES.join('|'), help: ['Where to.'] },
-        {
-            name: 'parallel',
-            short: 'p',
-            argument: 'N',
-            help: [`Images at the same time, 1 to ${MAX_PARALLEL}; default: ${DEFAULT_PARALLEL}.`],
-        },
-        ...CHANGE_OPTIONS,
-        ...REPORT_OPTIONS,
-        ...SERVER_ACCESS_OPTIONS,
-    ],
+    options: [{ name: 'to', argument: VALID_STORAGES.join('|'), help: ['Where to.'] }, ...BATCH_OPTIONS],
     examples: [
         'imgapiadm migrate-stor --to manta --dry-run',
         'imgapiadm migrate-stor --to manta --yes -p 8 -u alice -i ~/.ssh/id_ed25519',
     ],
-    run: (invocation) => new MigrationRun(orderOf(invocation), invocation).execute(),
+    run: start,
 };

@@ -1,5 +1,6 @@
 import type { Subcommand } from './command.js';
 import { migrateStor } from './migrate-stor.js';
+import { mirrorCommand } from './mirror.js';
 
 /** Everything `imgapiadm` can do. */
-export const SUBCOMMANDS: readonly Subcommand[] = [migrateStor];
+export const SUBCOMMANDS: readonly Subcommand[] = [migrateStor, mirrorCommand];

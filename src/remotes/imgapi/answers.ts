@@ -1,4 +1,5 @@
 import { OutgoingError } from '../../base/http-errors.js';
+import type { JsonObject } from '../../manifest/types.js';
 
 /** A file of an image on another server. */
 export interface RemoteFile {
@@ -26,6 +27,17 @@ export interface RemoteState {
     readonly channels: readonly string[];
     /** Whether the process that answered may change images. */
     readonly isWriter: boolean;
+}
+
+/** An image document, as it is sent. */
+export type ImageDocument = JsonObject & { readonly uuid: string };
+
+/** What a server tells of a job (jobs-and-imports 8.3). */
+export interface RemoteJob {
+    readonly execution: string;
+    /** Bytes so far; none where the server does not know. */
+    readonly bytesDone: number;
+    readonly error?: { readonly code?: string; readonly message: string };
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -101,5 +113,52 @@ export function stateOf(value: unknown): RemoteState {
             .map((channel) => textOf(fieldsOf(channel, 'a channel'), 'name'))
             .filter((name) => name !== ''),
         isWriter: fields['role'] !== 'reader',
+    };
+}
+
+/** An image document with all it has. @throws OutgoingError `malformed` */
+export function documentOf(value: unknown): ImageDocument {
+    const fields = fieldsOf(value, 'an image');
+    if (textOf(fields, 'uuid') === '') {
+        throw malformed('an image without a uuid');
+    }
+    return fields as ImageDocument;
+}
+
+/** A list of image documents. @throws OutgoingError `malformed` */
+export function documentsOf(value: unknown): readonly ImageDocument[] {
+    if (!Array.isArray(value)) {
+        throw malformed('the list of images is no list');
+    }
+    return value.map(documentOf);
+}
+
+/** The job an answer to a wish names. @throws OutgoingError `malformed` */
+export function startedJobOf(value: unknown): string {
+    const uuid = textOf(fieldsOf(value, 'an answer'), 'job_uuid');
+    if (uuid === '') {
+        throw malformed('an answer without a job');
+    }
+    return uuid;
+}
+
+function jobErrorOf(value: unknown): RemoteJob['error'] {
+    if (typeof value !== 'object' || value === null) {
+        return undefined;
+    }
+    const fields = value as Fields;
+    const code = textOf(fields, 'code');
+    return { message: textOf(fields, 'message'), ...(code === '' ? {} : { code }) };
+}
+
+/** The progress of a job. @throws OutgoingError `malformed` */
+export function jobOf(value: unknown): RemoteJob {
+    const fields = fieldsOf(value, 'a job');
+    const bytes = fields['bytes_done'];
+    const error = jobErrorOf(fields['error']);
+    return {
+        execution: textOf(fields, 'execution'),
+        bytesDone: typeof bytes === 'number' && bytes > 0 ? bytes : 0,
+        ...(error === undefined ? {} : { error }),
     };
 }

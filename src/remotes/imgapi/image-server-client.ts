@@ -1,5 +1,18 @@
 import type { HttpClient, JsonRequest } from '../../base/http-client.js';
-import { imageOf, imagesOf, stateOf, type RemoteImage, type RemoteState } from './answers.js';
+import type { JsonObject } from '../../manifest/types.js';
+import {
+    documentOf,
+    documentsOf,
+    imageOf,
+    imagesOf,
+    jobOf,
+    startedJobOf,
+    stateOf,
+    type ImageDocument,
+    type RemoteImage,
+    type RemoteJob,
+    type RemoteState,
+} from './answers.js';
 import { isNotFound } from './list-pages.js';
 import type { RequestSigner } from './request-signer.js';
 
@@ -62,6 +75,95 @@ export class ImageServerClient {
             ...(marker === undefined ? {} : { marker }),
         };
         return imagesOf(await this.#ask('/images', { query, signal, maxBytes: MAX_PAGE_BYTES }));
+    }
+
+    /**
+     * A page of ListImages as it is sent, oldest first, from the image `marker` on.
+     *
+     * @param filters parameters of the list
+     * @throws OutgoingError
+     */
+    async documents(
+        filters: Readonly<Record<string, string>>,
+        marker: string | undefined,
+        signal: AbortSignal,
+    ): Promise<readonly ImageDocument[]> {
+        const query = {
+            ...this.#channelOr(undefined),
+            ...filters,
+            limit: String(PAGE_SIZE),
+            ...(marker === undefined ? {} : { marker }),
+        };
+        return documentsOf(await this.#ask('/images', { query, signal, maxBytes: MAX_PAGE_BYTES }));
+    }
+
+    /** GetImage as it is sent; `undefined`: there is none. @throws OutgoingError */
+    async document(uuid: string, signal: AbortSignal): Promise<ImageDocument | undefined> {
+        try {
+            const query = this.#channelOr(undefined);
+            return documentOf(await this.#ask(`/images/${uuid}`, { query, signal }));
+        } catch (error) {
+            if (isNotFound(error)) {
+                return undefined;
+            }
+            throw error;
+        }
+    }
+
+    /**
+     * AdminImportRemoteImage: has the server copy an image from another one, its origins before it.
+     *
+     * @returns the job that does it
+     * @throws OutgoingError
+     */
+    async importFrom(
+        source: string,
+        uuid: string,
+        options: { readonly skipOwnerCheck: boolean },
+        signal: AbortSignal,
+    ): Promise<string> {
+        const query = {
+            action: 'import-remote',
+            source,
+            ...(options.skipOwnerCheck ? { skip_owner_check: 'true' } : {}),
+            ...this.#channelOr(undefined),
+        };
+        return startedJobOf(await this.#ask(`/images/${uuid}`, { method: 'POST', query, signal }));
+    }
+
+    /** How far a job is. @throws OutgoingError */
+    async job(uuid: string, signal: AbortSignal): Promise<RemoteJob> {
+        return jobOf(await this.#ask(`/jobs/${uuid}/progress`, { signal }));
+    }
+
+    /** UpdateImage. @param channel one the image is in; `undefined` on a server without channels @throws OutgoingError */
+    async update(
+        uuid: string,
+        fields: JsonObject,
+        channel: string | undefined,
+        signal: AbortSignal,
+    ): Promise<void> {
+        const query = { action: 'update', ...this.#channelOr(channel) };
+        await this.#ask(`/images/${uuid}`, { method: 'POST', query, body: fields, signal });
+    }
+
+    /**
+     * DeleteImage, from all channels unless this client is for one.
+     *
+     * @param channel one the image is in; `undefined` on a server without channels
+     * @throws OutgoingError
+     */
+    async remove(uuid: string, channel: string | undefined, signal: AbortSignal): Promise<void> {
+        const query = {
+            ...(this.#channel === undefined ? { force_all_channels: 'true' } : {}),
+            ...this.#channelOr(channel),
+        };
+        await this.#ask(`/images/${uuid}`, { method: 'DELETE', query, signal });
+    }
+
+    #channelOr(channel: string | undefined): Readonly<Record<string, string>> {
+        const name = this.#channel ?? channel;
+        return name === undefined ? {} : { channel: name };
     }
 
     /**

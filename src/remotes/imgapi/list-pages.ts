@@ -1,8 +1,12 @@
 import { OutgoingError } from '../../base/http-errors.js';
-import type { RemoteImage } from './answers.js';
+
+/** An image of a list, in any form. */
+export interface ListedImage {
+    readonly uuid: string;
+}
 
 /** Reads the page that starts with an image, or the first one. */
-export type PageReader = (marker: string | undefined) => Promise<readonly RemoteImage[]>;
+export type PageReader<T extends ListedImage> = (marker: string | undefined) => Promise<readonly T[]>;
 
 /** Whether a request failed because there is no such image. */
 export function isNotFound(error: unknown): boolean {
@@ -13,7 +17,10 @@ export function isNotFound(error: unknown): boolean {
  * The page after one that has been read. Pages start with the image named, so an image that was
  * deleted meanwhile cannot be named: then one before it does.
  */
-async function pageAfter(read: PageReader, page: readonly RemoteImage[]): Promise<readonly RemoteImage[]> {
+async function pageAfter<T extends ListedImage>(
+    read: PageReader<T>,
+    page: readonly T[],
+): Promise<readonly T[]> {
     for (const { uuid } of page.toReversed()) {
         try {
             return await read(uuid);
@@ -27,7 +34,9 @@ async function pageAfter(read: PageReader, page: readonly RemoteImage[]): Promis
 }
 
 /** All images of a list of any length, with two pages in memory (http-api 3.1, `marker`). */
-export async function* imagesOfPages(read: PageReader): AsyncGenerator<RemoteImage, void, undefined> {
+export async function* imagesOfPages<T extends ListedImage>(
+    read: PageReader<T>,
+): AsyncGenerator<T, void, undefined> {
     let page = await read(undefined);
     let fresh = page;
     while (fresh.length > 0) {

@@ -63,7 +63,9 @@ export class RemoteImageSource implements ImageSource {
     }
 
     async manifest(uuid: string, request: SourceRequest): Promise<JsonObject> {
-        const { body } = await (await this.#http()).json({
+        const { body } = await (
+            await this.#http()
+        ).json({
             ...this.#request(`/images/${uuid}`, request),
             timeouts: { totalMs: MANIFEST_LIMIT_MS },
         });
@@ -80,7 +82,9 @@ export class RemoteImageSource implements ImageSource {
     ): Promise<OpenedSourceFile> {
         const { resume } = request;
         const asked = this.#request(`/images/${uuid}/file`, request);
-        const answer = await (await this.#http()).open({
+        const answer = await (
+            await this.#http()
+        ).open({
             ...asked,
             query: { ...asked.query, ...(index === 0 ? {} : { index: String(index) }) },
             headers: {

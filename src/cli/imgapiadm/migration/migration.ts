@@ -1,28 +1,38 @@
 import { forEachParallel } from '../../../base/parallel.js';
-import type { RemoteImage, RemoteState } from '../../../remotes/imgapi/answers.js';
-import type { ImageServerClient } from '../../../remotes/imgapi/image-server-client.js';
+import type { RemoteImage } from '../../../remotes/imgapi/answers.js';
 import { imagesOfPages, isNotFound } from '../../../remotes/imgapi/list-pages.js';
+import { channelToReach, type Batch, type BatchKind, type BatchParts } from '../batch/batch-run.js';
+import type { Outcome } from '../batch/report.js';
 import { failureFacts, failureText } from '../failure-text.js';
 import type { ProgressFacts } from '../progress.js';
+import { bytesText, countText } from '../quantities.js';
 import { withRetries } from '../retries.js';
-import type { Terminal } from '../terminal.js';
 import { needsWork, planFor, type Need, type Plan } from './plan.js';
-import type { Outcome, Report, Result } from './report.js';
 
-/** What a {@link Migration} is made from. */
-export interface MigrationOptions {
-    readonly client: ImageServerClient;
-    readonly state: RemoteState;
+/** What can become of an image. */
+const RESULTS = {
+    moved: { text: 'moved', count: 'moved' },
+    'icon-checked': { text: 'already there, icon made sure of', count: 'iconChecked' },
+    'already-there': { text: 'already there', count: 'alreadyThere' },
+    'no-files': { text: 'no files', count: 'noFiles' },
+    gone: { text: 'deleted meanwhile', count: 'gone' },
+    failed: { text: 'failed', count: 'failed' },
+    'would-move': { text: 'would move', count: 'wouldMove' },
+    'would-check-icon': { text: 'already there, would make sure of icon', count: 'wouldCheckIcon' },
+} as const;
+
+type Result = keyof typeof RESULTS;
+
+/** What was asked of `migrate-stor`. */
+export interface MigrationOrder {
     readonly target: string;
     /** Only these; none: all. */
     readonly uuids: readonly string[];
     readonly channel: string | undefined;
     readonly parallel: number;
-    readonly report: Report;
-    readonly terminal: Terminal;
-    /** Ends the run: what is being moved is moved, nothing more is begun. */
-    readonly signal: AbortSignal;
 }
+
+interface MigrationOptions extends MigrationOrder, BatchParts<Result> {}
 
 /** How much there is to do. */
 export interface Survey {
@@ -60,7 +70,7 @@ const NEVER = new AbortController().signal;
  * (operations 3.3). What is there already is left alone, so a run that was broken off is finished by
  * another one; the server makes sure of every copy before it lets the old one go.
  */
-export class Migration {
+class Migration implements Batch<Survey> {
     readonly #options: MigrationOptions;
     readonly #current = new Set<string>();
 
@@ -68,7 +78,6 @@ export class Migration {
         this.#options = options;
     }
 
-    /** Looks how much there is to do. @throws OutgoingError */
     async survey(): Promise<Survey> {
         const total = { images: 0, moves: 0, icons: 0, bytes: 0 };
         for await (const { image } of this.#candidates()) {
@@ -81,14 +90,20 @@ export class Migration {
         return total;
     }
 
-    /** Reports what would be done. @throws OutgoingError when not all images could be listed */
+    question({ moves, icons, bytes }: Survey): string | undefined {
+        if (moves + icons === 0) {
+            return undefined;
+        }
+        const also = icons === 0 ? '' : ` and make sure of ${countText(icons, 'icon')}`;
+        return `Move ${countText(moves, 'image')} (${bytesText(bytes)}) to ${this.#options.target}${also}?`;
+    }
+
     async rehearse(): Promise<void> {
         for await (const candidate of this.#candidates()) {
             this.#options.report.add(this.#unchanged(candidate, INTENDED));
         }
     }
 
-    /** Moves and reports. @throws OutgoingError when not all images could be listed */
     async run(): Promise<void> {
         const { parallel, report } = this.#options;
         await forEachParallel(this.#candidates(), parallel, async (candidate) => {
@@ -96,7 +111,6 @@ export class Migration {
         });
     }
 
-    /** How far the run is. */
     progress(survey: Survey, elapsedMs: number): ProgressFacts {
         const { report } = this.#options;
         return {
@@ -141,7 +155,7 @@ export class Migration {
     }
 
     /** The outcome of leaving things as they are. */
-    #unchanged({ uuid, image, error }: Candidate, results: Readonly<Record<Need, Result>>): Outcome {
+    #unchanged({ uuid, image, error }: Candidate, results: Readonly<Record<Need, Result>>): Outcome<Result> {
         if (image === undefined) {
             return { uuid, result: 'failed', bytes: 0, error: failureFacts(error) };
         }
@@ -149,7 +163,7 @@ export class Migration {
         return { uuid, image: titleOf(image), result: results[need], bytes };
     }
 
-    async #settle(candidate: Candidate): Promise<Outcome> {
+    async #settle(candidate: Candidate): Promise<Outcome<Result>> {
         const { image } = candidate;
         const plan = image && planFor(image, this.#options.target);
         if (image === undefined || plan === undefined || !needsWork(plan)) {
@@ -163,12 +177,12 @@ export class Migration {
         }
     }
 
-    async #move(image: RemoteImage, plan: Plan): Promise<Outcome> {
-        const { client, target } = this.#options;
+    async #move(image: RemoteImage, plan: Plan): Promise<Outcome<Result>> {
+        const { client, state, target } = this.#options;
         const { uuid } = image;
         const facts = { uuid, image: titleOf(image) };
         try {
-            const channel = this.#channelOf(image);
+            const channel = channelToReach(state, image.channels, this.#options.channel);
             const moved = await this.#again(uuid, () => client.changeStorage(uuid, target, channel, NEVER));
             const left = moved.files.findIndex(({ stor }) => stor !== target);
             if (left !== -1) {
@@ -192,12 +206,6 @@ export class Migration {
         }
     }
 
-    /** A channel to reach an image by: changes know no `*`. */
-    #channelOf({ channels }: RemoteImage): string | undefined {
-        const { channel, state } = this.#options;
-        return channel ?? channels.find((name) => state.channels.includes(name));
-    }
-
     #again<T>(what: string, task: () => Promise<T>): Promise<T> {
         const { terminal, signal } = this.#options;
         const onRetry = (error: unknown, pauseMs: number): void =>
@@ -206,6 +214,29 @@ export class Migration {
     }
 }
 
-function titleOf({ name, version }: RemoteImage): NonNullable<Outcome['image']> {
+function titleOf({ name, version }: RemoteImage): NonNullable<Outcome<Result>['image']> {
     return { name, version };
+}
+
+/** `migrate-stor` as work on many images (operations 3.3). */
+export function migration(order: MigrationOrder): BatchKind<Survey, Result> {
+    const { target } = order;
+    return {
+        words: {
+            results: RESULTS,
+            main: ['moved', 'would-move'],
+            where: `to ${target}`,
+            facts: { to: target },
+        },
+        refused: 'nothing was moved',
+        stopping: 'stopping when what is being moved is moved; once more: at once',
+        prepare: (parts) => {
+            const { storageTypes } = parts.state;
+            if (!storageTypes.includes(target)) {
+                const there = storageTypes.join(', ');
+                throw new Error(`the server has no storage "${target}"; it has: ${there}`);
+            }
+            return new Migration({ ...order, ...parts });
+        },
+    };
 }

@@ -1,0 +1,50 @@
+import type { CommandOption, ParsedOptions } from '../../options.js';
+import { UsageError, type Invocation } from '../command.js';
+import { CHANGE_OPTIONS, REPORT_OPTIONS } from '../common-options.js';
+import { SERVER_ACCESS_OPTIONS, serverAccess } from '../server-access.js';
+import type { BatchOrder } from './batch-run.js';
+
+const DEFAULT_PARALLEL = 4;
+const MAX_PARALLEL = 64;
+
+/** Options of every subcommand that works on many images of a running server. */
+export const BATCH_OPTIONS: readonly CommandOption[] = [
+    {
+        name: 'parallel',
+        short: 'p',
+        argument: 'N',
+        help: [`Images at the same time, 1 to ${MAX_PARALLEL}; default: ${DEFAULT_PARALLEL}.`],
+    },
+    ...CHANGE_OPTIONS,
+    ...REPORT_OPTIONS,
+    ...SERVER_ACCESS_OPTIONS,
+];
+
+/** Reads an option that is a count. @throws UsageError */
+export function countOption({ values }: ParsedOptions, name: string, max: number): number | undefined {
+    const given = values.get(name);
+    if (given === undefined) {
+        return undefined;
+    }
+    const count = /^\d{1,6}$/.test(given) ? Number(given) : 0;
+    if (count < 1 || count > max) {
+        throw new UsageError(`--${name} must be 1..${max}: "${given}"`);
+    }
+    return count;
+}
+
+/** Reads {@link BATCH_OPTIONS}. @throws UsageError, or Error when the configuration is of no use */
+export function batchOrder({ parsed, environment, terminal }: Invocation): BatchOrder {
+    const { counts } = parsed;
+    const order = {
+        parallel: countOption(parsed, 'parallel', MAX_PARALLEL) ?? DEFAULT_PARALLEL,
+        dryRun: counts.has('dry-run'),
+        json: counts.has('json'),
+        quiet: counts.has('quiet'),
+        yes: counts.has('yes'),
+    };
+    if (!order.yes && !order.dryRun && !terminal.canAsk) {
+        throw new UsageError('there is no terminal to ask on: give --yes, or --dry-run');
+    }
+    return { ...order, access: serverAccess(parsed, environment) };
+}
