@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { type StorageType, VALID_STORAGES } from '../base/constants.js';
 import { ApiError, invalidParameter } from '../base/errors.js';
 import { chooseStorage } from '../storage/choose-storage.js';
-import type { StorageWriter } from '../storage/storage.js';
+import type { ClosedWriter } from '../storage/storage.js';
 import { type ReceivedFile, receiveFile } from '../transfers/receive.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { failsAs } from './failures.js';
@@ -29,7 +29,7 @@ export interface UploadInput {
 /** Bytes received, checked and on stable storage, still under a temporary name. */
 export interface Upload {
     readonly storage: StorageType;
-    readonly writer: StorageWriter;
+    readonly writer: ClosedWriter;
     readonly received: ReceivedFile;
 }
 

@@ -3,6 +3,8 @@ import { Tally } from '../base/tally.js';
 import type {
     AnnouncedFile,
     ClosedFile,
+    ClosedWriter,
+    FinishedFile,
     ListedFile,
     OpenedFile,
     ReadOptions,
@@ -22,55 +24,58 @@ export class StorageCounts {
     readonly errors = new Tally<'stor' | 'op'>();
 }
 
-/** Counts what a storage writes. An abort comes too late to be counted once all is over. */
-class CountedWriter implements StorageWriter {
+/** Counts how a file comes to its end. An abort comes too late to be counted once all is over. */
+class CountedEnd<Inner extends ClosedWriter> implements ClosedWriter {
     readonly temporaryName: string;
-    readonly #inner: StorageWriter;
-    readonly #counts: StorageCounts;
-    readonly #stor: string;
+    protected readonly inner: Inner;
+    protected readonly counts: StorageCounts;
+    protected readonly stor: string;
     #over = false;
     #hasFailed = false;
 
-    constructor(inner: StorageWriter, counts: StorageCounts, stor: string) {
-        this.#inner = inner;
-        this.#counts = counts;
-        this.#stor = stor;
+    constructor(inner: Inner, counts: StorageCounts, stor: string) {
+        this.inner = inner;
+        this.counts = counts;
+        this.stor = stor;
         this.temporaryName = inner.temporaryName;
     }
 
-    async write(chunk: Buffer): Promise<void> {
-        await this.#watch('write', this.#inner.write(chunk));
-        this.#counts.bytes.add({ direction: 'in', stor: this.#stor }, chunk.length);
-    }
-
-    close(): Promise<ClosedFile> {
-        return this.#watch('sync', this.#inner.close());
-    }
-
     async commit(): Promise<void> {
-        await this.#watch('commit', this.#inner.commit());
+        await this.watch('commit', this.inner.commit());
         this.#over = true;
     }
 
     async abort(): Promise<void> {
         if (!this.#over) {
             this.#over = true;
-            this.#counts.failures.add({ direction: 'in', reason: this.#hasFailed ? 'storage' : 'client' });
+            this.counts.failures.add({ direction: 'in', reason: this.#hasFailed ? 'storage' : 'client' });
         }
-        await this.#inner.abort();
+        await this.inner.abort();
     }
 
     /** What fails after an abort fails because of it. */
-    async #watch<T>(op: string, call: Promise<T>): Promise<T> {
+    protected async watch<T>(op: string, call: Promise<T>): Promise<T> {
         try {
             return await call;
         } catch (error) {
             if (!this.#over) {
                 this.#hasFailed = true;
-                this.#counts.errors.add({ stor: this.#stor, op });
+                this.counts.errors.add({ stor: this.stor, op });
             }
             throw error;
         }
+    }
+}
+
+/** Counts what a storage writes. */
+class CountedWriter extends CountedEnd<StorageWriter> implements StorageWriter {
+    async write(chunk: Buffer): Promise<void> {
+        await this.watch('write', this.inner.write(chunk));
+        this.counts.bytes.add({ direction: 'in', stor: this.stor }, chunk.length);
+    }
+
+    close(): Promise<ClosedFile> {
+        return this.watch('sync', this.inner.close());
     }
 }
 
@@ -97,6 +102,16 @@ export class CountedStorage implements Storage {
     ): Promise<StorageWriter> {
         const writer = await this.#watch('create', this.#inner.createWriter(uuid, name, announced));
         return new CountedWriter(writer, this.#counts, this.type);
+    }
+
+    /** Counts its bytes as written. */
+    async adopt(uuid: string, name: StoredFileName, file: FinishedFile): Promise<ClosedWriter | undefined> {
+        const adopted = await this.#watch('create', this.#inner.adopt(uuid, name, file));
+        if (adopted === undefined) {
+            return undefined;
+        }
+        this.#counts.bytes.add({ direction: 'in', stor: this.type }, file.size);
+        return new CountedEnd(adopted, this.#counts, this.type);
     }
 
     async open(uuid: string, name: StoredFileName, options?: ReadOptions): Promise<OpenedFile | undefined> {

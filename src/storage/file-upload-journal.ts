@@ -50,7 +50,7 @@ function isIntent(value: unknown): value is UploadIntent {
     if (typeof value !== 'object' || value === null) {
         return false;
     }
-    const { uuid, name, stor, temporaryName, previous, next } = value as Partial<
+    const { uuid, name, stor, temporaryName, previous, behind, next } = value as Partial<
         Record<keyof UploadIntent, unknown>
     >;
     return (
@@ -61,7 +61,8 @@ function isIntent(value: unknown): value is UploadIntent {
         typeof temporaryName === 'string' &&
         typeof next === 'object' &&
         next !== null &&
-        (previous === undefined || (typeof previous === 'object' && previous !== null))
+        (previous === undefined || (typeof previous === 'object' && previous !== null)) &&
+        (behind === undefined || Array.isArray(behind))
     );
 }
 
@@ -91,8 +92,16 @@ async function createNew(path: string, text: string): Promise<boolean> {
 function intentIn({ text, record }: LockFile): UploadIntent | undefined {
     const value: unknown = JSON.parse(text);
     if (isIntent(value)) {
-        const { uuid, name, stor, temporaryName, previous, next } = value;
-        return { uuid, name, stor, temporaryName, ...(previous === undefined ? {} : { previous }), next };
+        const { uuid, name, stor, temporaryName, previous, behind, next } = value;
+        return {
+            uuid,
+            name,
+            stor,
+            temporaryName,
+            ...(previous === undefined ? {} : { previous }),
+            ...(behind === undefined ? {} : { behind }),
+            next,
+        };
     }
     if (record === undefined) {
         throw new Error('not an upload intent');

@@ -42,20 +42,31 @@ export interface ReadOptions {
 }
 
 /**
- * A file being received under a temporary name. Its three ends: `close` then `commit`, or `abort`.
- * `abort` may be called at any time, any number of times, and after `commit` does nothing.
+ * A file all of whose bytes are on stable storage, to be made visible: by `commit`, or not, by `abort`,
+ * which may be called at any time, any number of times, and after `commit` does nothing.
  */
-export interface StorageWriter {
-    /** Name of the temporary file, for `/state` and the log. */
+export interface ClosedWriter {
+    /** Name of the temporary file, for `/state`, the log, and who cleans up after a crash. */
     readonly temporaryName: string;
+    /** Makes the file visible under its final name, replacing the old one, durably. */
+    commit(): Promise<void>;
+    /** Drops the bytes and leaves nothing behind, an empty image directory neither. */
+    abort(): Promise<void>;
+}
+
+/** A file being received under a temporary name. Its three ends: `close` then `commit`, or `abort`. */
+export interface StorageWriter extends ClosedWriter {
     /** Takes a chunk; resolves when it may be reused and the next one may come. */
     write(chunk: Buffer): Promise<void>;
     /** Puts all bytes on stable storage, still under the temporary name. */
     close(): Promise<ClosedFile>;
-    /** Makes the closed file visible under its final name, replacing the old one, durably. */
-    commit(): Promise<void>;
-    /** Drops the bytes and leaves nothing behind, an empty image directory neither. */
-    abort(): Promise<void>;
+}
+
+/** A file on this machine, complete and on stable storage. */
+export interface FinishedFile {
+    readonly path: string;
+    /** Bytes. */
+    readonly size: number;
 }
 
 /** What is found in a storage that is no image file, or a file itself; for checks (operations 2.4). */
@@ -84,6 +95,13 @@ export interface Storage {
     setup(): Promise<void>;
     /** Starts to receive a file. */
     createWriter(uuid: string, name: StoredFileName, announced?: AnnouncedFile): Promise<StorageWriter>;
+    /**
+     * Takes a file of this machine without reading it, if it can. The file may be used for nothing else from
+     * then on but to be removed, before or after the commit; it must be there for that.
+     *
+     * @returns `undefined`: it cannot, the bytes are to be written
+     */
+    adopt(uuid: string, name: StoredFileName, file: FinishedFile): Promise<ClosedWriter | undefined>;
     open(uuid: string, name: StoredFileName, options?: ReadOptions): Promise<OpenedFile | undefined>;
     stat(uuid: string, name: StoredFileName): Promise<StoredFileFacts | undefined>;
     /** Removes a file and, if it was the last, the image's directory. */

@@ -11,6 +11,8 @@ export interface UploadIntent {
     readonly temporaryName: string;
     /** The record's entry for the bytes in place; absent: there are none. */
     readonly previous?: ImageFile | ImageIcon;
+    /** The record's entries for the files behind, which are out of it while `previous` is; absent: none. */
+    readonly behind?: readonly ImageFile[];
     /** The record's entry for the uploaded bytes. */
     readonly next: ImageFile | ImageIcon;
 }

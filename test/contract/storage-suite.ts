@@ -1,7 +1,9 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import type { Test } from 'tap';
-import type { ListedFile, Storage, StoredFileName } from '#lib/storage/storage.js';
+import type { ClosedWriter, ListedFile, Storage, StoredFileName } from '#lib/storage/storage.js';
 
 /** A storage under test, set up and empty. */
 export interface StorageUnderTest {
@@ -162,6 +164,57 @@ export function storageSuite(t: Test, open: OpenStorage): void {
         );
         t.same(await listed(storage), []);
         await expectNothingLeft(t);
+    });
+
+    void t.test('a file of this machine is taken as it is, or not at all', async (t) => {
+        const { storage, breakCommit, expectNothingLeft } = await open(t);
+        const uuid = randomUUID();
+        // Beside what a storage on disk may have there, so on its file system.
+        mkdirSync(t.testdirName, { recursive: true });
+        t.teardown(() => rmSync(t.testdirName, { recursive: true, force: true }));
+        const path = join(t.testdirName, 'part');
+        const size = 100_000;
+        const adopt = async (bytes: Buffer): Promise<ClosedWriter | undefined> => {
+            writeFileSync(path, bytes);
+            return storage.adopt(uuid, 'file0', { path, size });
+        };
+        const given = await adopt(randomBytes(size));
+        if (given === undefined) {
+            t.same(storage.uploadsInProgress(), []);
+            t.same(await listed(storage), [], 'nothing was begun');
+            await expectNothingLeft(t);
+            return;
+        }
+        t.match(given.temporaryName, /^file0\.[0-9a-f-]{36}$/);
+        t.same(storage.uploadsInProgress(), [given.temporaryName]);
+        t.equal(await storage.stat(uuid, 'file0'), undefined, 'invisible until commit');
+        await given.abort();
+        await given.abort();
+        await t.rejects(given.commit(), 'commit after abort');
+        t.same(storage.uploadsInProgress(), []);
+        t.same(await listed(storage), []);
+        await expectNothingLeft(t);
+        await store(storage, uuid, 'file0', Buffer.from('first'));
+        const bytes = randomBytes(size);
+        const adopted = await adopt(bytes);
+        await adopted?.commit();
+        await adopted?.abort();
+        t.same(storage.uploadsInProgress(), []);
+        t.match(await listed(storage), [{ uuid, name: 'file0', size }], 'the old file was replaced');
+        // The same again, as after a crash.
+        await (await storage.adopt(uuid, 'file0', { path, size }))?.commit();
+        t.equal((await listed(storage)).length, 1);
+        rmSync(path);
+        t.ok((await content(storage, uuid, 'file0'))?.equals(bytes), 'the stored file stands for itself');
+        await storage.remove(uuid, 'file0');
+        await store(storage, uuid, 'icon', Buffer.from('i'));
+        const failing = await adopt(bytes);
+        const mend = await breakCommit(uuid, 'file0');
+        await t.rejects(async () => failing?.commit(), 'a failed commit');
+        await failing?.abort();
+        await mend();
+        t.match(await listed(storage), [{ name: 'icon' }], 'leaves nothing');
+        t.ok(existsSync(path), 'but the file itself');
     });
 
     void t.test('ranges', async (t) => {

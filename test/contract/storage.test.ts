@@ -141,6 +141,22 @@ void t.test('local', (t) => {
         await buffer(opened!.stream);
     });
 
+    void t.test('a file on the same file system is linked, of another one nothing is done', async (t) => {
+        const { storage, images } = await openLocal(t);
+        const uuid = randomUUID();
+        const path = join(images, '..', 'part');
+        writeFileSync(path, 'bytes');
+        const adopted = await storage.adopt(uuid, 'file0', { path, size: 5 });
+        t.notOk(existsSync(join(images, uuid.slice(0, 3))), 'nothing before the commit');
+        await adopted?.commit();
+        const placed = statSync(join(images, uuid.slice(0, 3), uuid, 'file0'));
+        t.ok(placed.ino === statSync(path).ino || placed.nlink === 1, 'a link, or a clone of the blocks');
+        const other = ['/dev/shm', '/proc/self'].find((path) => statSync(path).dev !== placed.dev) ?? '';
+        t.equal(await storage.adopt(uuid, 'file0', { path: other, size: 5 }), undefined);
+        t.same(storage.uploadsInProgress(), []);
+        await t.rejects(storage.adopt(uuid, 'file0', { path: `${path}.gone`, size: 5 }), { code: 'ENOENT' });
+    });
+
     void t.test('the oldest layout is read, listed, copied from and removed', async (t) => {
         const { storage, images } = await openLocal(t);
         const [uuid, other] = [randomUUID(), randomUUID()];

@@ -4,6 +4,8 @@ import { MemoryStorage } from './memory-storage.js';
 import type {
     AnnouncedFile,
     ClosedFile,
+    ClosedWriter,
+    FinishedFile,
     ListedFile,
     OpenedFile,
     ReadOptions,
@@ -27,17 +29,17 @@ async function* brokenOff(stream: Readable, limit: number): AsyncGenerator<Buffe
     }
 }
 
-/** A writer whose calls go wrong as told; `abort` ends a call that hangs. */
-class FaultyWriter implements StorageWriter {
+/** A closed writer whose calls go wrong as told; `abort` ends a call that hangs. */
+class FaultyEnd<Inner extends ClosedWriter> implements ClosedWriter {
     readonly temporaryName: string;
-    readonly #inner: StorageWriter;
+    protected readonly inner: Inner;
     readonly #faults: StorageFaults;
     readonly #aborted: Promise<never>;
     #rejectAborted: (error: Error) => void = () => undefined;
 
-    constructor(inner: StorageWriter, faults: StorageFaults) {
+    constructor(inner: Inner, faults: StorageFaults) {
         this.temporaryName = inner.temporaryName;
-        this.#inner = inner;
+        this.inner = inner;
         this.#faults = faults;
         this.#aborted = new Promise((_resolve, reject) => {
             this.#rejectAborted = reject;
@@ -45,25 +47,28 @@ class FaultyWriter implements StorageWriter {
         this.#aborted.catch(() => undefined);
     }
 
-    write(chunk: Buffer): Promise<void> {
-        return this.#step('write', () => this.#inner.write(chunk));
-    }
-
-    close(): Promise<ClosedFile> {
-        return this.#step('close', () => this.#inner.close());
-    }
-
     commit(): Promise<void> {
-        return this.#step('commit', () => this.#inner.commit());
+        return this.step('commit', () => this.inner.commit());
     }
 
     async abort(): Promise<void> {
         this.#rejectAborted(internalError('file was aborted'));
-        await this.#inner.abort();
+        await this.inner.abort();
     }
 
-    #step<T>(operation: FaultyOperation, work: () => Promise<T>): Promise<T> {
+    protected step<T>(operation: FaultyOperation, work: () => Promise<T>): Promise<T> {
         return Promise.race([this.#faults.around(operation, work), this.#aborted]);
+    }
+}
+
+/** As {@link FaultyEnd}, for a writer that is open. */
+class FaultyWriter extends FaultyEnd<StorageWriter> implements StorageWriter {
+    write(chunk: Buffer): Promise<void> {
+        return this.step('write', () => this.inner.write(chunk));
+    }
+
+    close(): Promise<ClosedFile> {
+        return this.step('close', () => this.inner.close());
     }
 }
 
@@ -99,6 +104,13 @@ export class FaultyStorage implements Storage {
             await made[0]?.abort();
             throw error;
         }
+    }
+
+    adopt(uuid: string, name: StoredFileName, file: FinishedFile): Promise<ClosedWriter | undefined> {
+        return this.faults.around('adopt', async () => {
+            const adopted = await this.#inner.adopt(uuid, name, file);
+            return adopted && new FaultyEnd(adopted, this.faults);
+        });
     }
 
     async open(uuid: string, name: StoredFileName, options?: ReadOptions): Promise<OpenedFile | undefined> {

@@ -1,7 +1,10 @@
+import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { StorageType } from '#lib/base/constants.js';
 import { assertStoredFile, assertTemporaryFile, temporaryNameOf } from '#lib/storage/file-names.js';
 import type {
+    ClosedWriter,
+    FinishedFile,
     ListedFile,
     OpenedFile,
     ReadOptions,
@@ -53,6 +56,13 @@ export class MemoryStorage implements Storage {
             onEnd: (ended) => this.#uploads.delete(ended),
         });
         this.#uploads.add(writer);
+        return writer;
+    }
+
+    async adopt(uuid: string, name: StoredFileName, { path }: FinishedFile): Promise<ClosedWriter> {
+        const writer = await this.createWriter(uuid, name);
+        await writer.write(await readFile(path));
+        await writer.close();
         return writer;
     }
 

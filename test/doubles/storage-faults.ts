@@ -1,6 +1,16 @@
 /** Calls of a storage that can be told to go wrong; `remove` is that of temporary files too. */
 export type FaultyOperation =
-    'createWriter' | 'write' | 'close' | 'commit' | 'open' | 'stat' | 'remove' | 'copy' | 'list' | 'check';
+    | 'createWriter'
+    | 'adopt'
+    | 'write'
+    | 'close'
+    | 'commit'
+    | 'open'
+    | 'stat'
+    | 'remove'
+    | 'copy'
+    | 'list'
+    | 'check';
 
 /** Which calls of an operation go wrong, and when. */
 export interface FaultPoint {

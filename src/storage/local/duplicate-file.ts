@@ -43,9 +43,9 @@ async function duplicate(source: string, target: string): Promise<void> {
 
 /**
  * Makes the bytes of `source` visible as `target`, replacing it as one step: by way of `temporary`,
- * which lies beside it and is gone afterwards.
+ * which lies beside it and is gone afterwards. The directory is not synced.
  */
-export async function duplicateFile(source: string, temporary: string, target: string): Promise<void> {
+export async function putDuplicate(source: string, temporary: string, target: string): Promise<void> {
     try {
         await duplicate(source, temporary);
         await rename(temporary, target);
@@ -53,5 +53,10 @@ export async function duplicateFile(source: string, temporary: string, target: s
         // Renaming a name of a file over another name of the same file leaves both.
         await removeIfPresent(temporary);
     }
+}
+
+/** As {@link putDuplicate}, durably. */
+export async function duplicateFile(source: string, temporary: string, target: string): Promise<void> {
+    await putDuplicate(source, temporary, target);
     await syncDirectory(dirname(target));
 }

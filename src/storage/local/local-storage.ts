@@ -8,6 +8,8 @@ import { isUuid } from '../../base/uuid.js';
 import { walkFiles } from '../../base/walk-files.js';
 import { assertStoredFile, assertTemporaryFile, temporaryNameOf } from '../file-names.js';
 import type {
+    ClosedWriter,
+    FinishedFile,
     ListedFile,
     OpenedFile,
     ReadOptions,
@@ -16,6 +18,7 @@ import type {
     StoredFileFacts,
     StoredFileName,
 } from '../storage.js';
+import { AdoptedFile } from './adopted-file.js';
 import { duplicateFile } from './duplicate-file.js';
 import { ImageDirectories } from './image-directories.js';
 import { createLocalWriter } from './local-writer.js';
@@ -34,7 +37,7 @@ export class LocalStorage implements Storage {
     readonly #root: string;
     readonly #log: Logger;
     readonly #directories: ImageDirectories;
-    readonly #uploads = new Set<StorageWriter>();
+    readonly #uploads = new Set<ClosedWriter>();
 
     constructor(options: { readonly directories: BaseDirectories; readonly log: Logger }) {
         this.#root = options.directories.images;
@@ -57,6 +60,23 @@ export class LocalStorage implements Storage {
         );
         this.#uploads.add(writer);
         return writer;
+    }
+
+    async adopt(uuid: string, name: StoredFileName, file: FinishedFile): Promise<ClosedWriter | undefined> {
+        assertStoredFile(uuid, name);
+        const [here, there] = await Promise.all([stat(this.#root), stat(file.path)]);
+        if (here.dev !== there.dev) {
+            return undefined;
+        }
+        const adopted = new AdoptedFile({
+            uuid,
+            name,
+            source: file.path,
+            directories: this.#directories,
+            onEnd: (ended) => this.#uploads.delete(ended),
+        });
+        this.#uploads.add(adopted);
+        return adopted;
     }
 
     async open(
