@@ -46,7 +46,7 @@ function requireSameUuid(uuid: string, data: JsonObject): void {
 }
 
 /** Rewrites the owner for this server and checks it (http-api 3.4, owner rewriting). @throws 422, 503 */
-async function withLocalOwner(
+export async function withLocalOwner(
     services: ImageServices,
     data: JsonObject,
     skipOwnerCheck: boolean,

@@ -116,6 +116,12 @@ function placeholderExpiry({ now, lifespanDays }: BuildOptions): string {
     return new Date(Math.max(-LAST_DATE, Math.min(expiry, LAST_DATE))).toISOString();
 }
 
+/** The record of a finished image as one that only stands for it until it is here (jobs-and-imports 8.2). */
+export function asPlaceholder(raw: RawImage, options: BuildOptions): RawImage {
+    const draft = { ...raw, expires_at: placeholderExpiry(options), activated: false, state: 'creating' };
+    return validateRaw(draft, options.rules, 'strict');
+}
+
 /** The part that differs by kind (manifest 5, step 6). */
 function addKindFields(draft: DraftRecord, kind: BuildKind, data: JsonObject, options: BuildOptions): void {
     switch (kind) {
