@@ -44,8 +44,9 @@ function reportFailure(path, result) {
 
 function reportFile(result) {
     const seconds = ((Date.now() - started) / 1000).toFixed(0);
+    const own = result.time === null ? '' : `${(result.time / 1000).toFixed(0)} s, `;
     process.stdout.write(
-        `${result.ok ? 'ok' : 'NOT OK'} ${relative('build/tests/test', result.name)} (${seconds} s)\n`,
+        `${result.ok ? 'ok' : 'NOT OK'} ${relative('build/tests/test', result.name)} (${own}at ${seconds} s)\n`,
     );
 }
 

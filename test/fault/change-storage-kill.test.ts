@@ -5,6 +5,7 @@ import t from 'tap';
 import { PNG } from '../helpers/images.js';
 import { noInjection } from '../helpers/injected-faults.js';
 import {
+    AT_ALL_POINTS,
     killAtEachCall,
     killAtLocalCalls,
     killInBody,
@@ -34,10 +35,7 @@ function moveOf(
     };
 }
 
-/** `all`: also where links are refused, which another test of moves has. */
-const { KILL_POINTS } = process.env;
-
-for (const snaplinks of KILL_POINTS === 'all' ? [true, false] : [true]) {
+for (const snaplinks of AT_ALL_POINTS ? [true, false] : [true]) {
     await t.test(`at each call to a Manta ${snaplinks ? 'with' : 'without'} links`, async (test) => {
         const place = await TwoStorages.start(test, { snaplinks });
         for (const [from, to] of WAYS) {

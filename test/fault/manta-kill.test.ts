@@ -6,6 +6,7 @@ import t from 'tap';
 import { createImage, PNG } from '../helpers/images.js';
 import { noInjection } from '../helpers/injected-faults.js';
 import {
+    AT_ALL_POINTS,
     killAtEachCall,
     killAtLocalCalls,
     killInBody,
@@ -15,9 +16,6 @@ import {
 import { TwoStorages } from '../helpers/two-storages.js';
 
 t.setTimeout(900_000);
-
-/** `all`: every upload also where links are refused. */
-const { KILL_POINTS } = process.env;
 
 const OLD = { file0: randomBytes(300_000), icon: PNG };
 const NEW = { file0: randomBytes(300_000), icon: Buffer.concat([PNG, Buffer.from('new')]) };
@@ -64,7 +62,7 @@ for (const snaplinks of [true, false]) {
         const place = await TwoStorages.start(test, { snaplinks });
         for (const [what, cut] of Object.entries(cutsOf(place))) {
             // Only uploads link, and where that is refused they all go one way.
-            const isWanted = KILL_POINTS === 'all' ? what.includes('upload') : what === 'a second upload';
+            const isWanted = AT_ALL_POINTS ? what.includes('upload') : what === 'a second upload';
             if (!snaplinks && !isWanted) continue;
             // A server remembers that there are no links.
             const fresh: Cut = { ...cut, prepare: () => place.restart().then(() => cut.prepare()) };
