@@ -49,6 +49,8 @@ export async function drain(options: DrainOptions): Promise<void> {
     const { http, log } = options;
     const deadline = Date.now() + options.limitSeconds * 1000;
     const report = progressReporter(http, log);
+    // They last as long as jobs do; their clients ask again, and somebody else.
+    http.endStreams();
     await waitUntil(() => false, Math.min(deadline, Date.now() + options.delaySeconds * 1000), report);
     http.stopAccepting();
     http.closeIdleConnections();

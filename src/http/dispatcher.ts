@@ -6,11 +6,12 @@ import { Auditor, type HandlerTimers } from './audit.js';
 import type { Connection } from './connection.js';
 import { errorReply, toApiError } from './errors.js';
 import type { HttpLimits } from './limits.js';
+import { LineStreams } from './line-stream.js';
 import type { RequestMetrics } from './metrics.js';
 import type { Reply } from './reply.js';
 import { routeLabel } from './route-label.js';
 import type { Router } from './router.js';
-import { type Answer, prepareAnswer } from './send.js';
+import { type Answer, type AnswerBody, type LinesBody, prepareAnswer } from './send.js';
 import { ServerExchange, splitTarget } from './server-exchange.js';
 import { standardHeaders } from './standard-headers.js';
 import { endResponse, releaseBody, writeBody } from './transmit.js';
@@ -43,10 +44,17 @@ async function prepareError(error: ApiError, exchange: ServerExchange): Promise<
 export class Dispatcher {
     readonly #options: DispatcherOptions;
     readonly #auditor: Auditor;
+    readonly #streams: LineStreams;
 
     constructor(options: DispatcherOptions) {
         this.#options = options;
         this.#auditor = new Auditor(options.log, options.config);
+        this.#streams = new LineStreams(options.limits);
+    }
+
+    /** Ends the streams of lines that are open, and all that follow, with a line that says so. */
+    endStreams(): void {
+        this.#streams.close();
     }
 
     /** Makes the exchange of a request; its path is routed at once. */
@@ -153,11 +161,11 @@ export class Dispatcher {
             unread === 'large' || unread === 'unsent' || connection.ending || this.#options.isClosing();
         connection.ended = close;
         const sent = await this.#writeHead(exchange, outcome, close);
-        await this.#writeBody(exchange, sent.answer, timers, unread === 'large');
+        const failure = await this.#writeBody(exchange, sent.answer, timers, unread === 'large');
         if (unread === 'small' || unread === 'none') {
             discardRest(exchange.request, this.#options.limits);
         }
-        return sent;
+        return failure === undefined ? sent : { ...sent, error: failure };
     }
 
     async #writeHead(exchange: ServerExchange, outcome: Outcome, close: boolean): Promise<Outcome> {
@@ -176,24 +184,27 @@ export class Dispatcher {
         }
     }
 
+    /** @returns why a stream of lines ended early */
     async #writeBody(
         exchange: ServerExchange,
         answer: Answer,
         timers: HandlerTimers,
         drainFirst: boolean,
-    ): Promise<void> {
+    ): Promise<ApiError | undefined> {
         const { request, response } = exchange;
-        const { body } = answer;
-        const silent = exchange.method === 'HEAD' || body.kind === 'none';
-        if (silent) {
-            releaseBody(body);
+        const body: AnswerBody = exchange.method === 'HEAD' ? { kind: 'none' } : answer.body;
+        let failure: ApiError | undefined;
+        if (body !== answer.body) {
+            releaseBody(answer.body);
         }
-        if (!drainFirst && silent) {
+        if (body.kind === 'lines') {
+            failure = await this.#writeLines(exchange, body);
+        } else if (!drainFirst && body.kind === 'none') {
             await endResponse(response);
         } else if (!drainFirst && body.kind === 'whole') {
             await endResponse(response, body.data);
         } else {
-            await writeBody(response, silent ? { kind: 'none' } : body);
+            await writeBody(response, body);
             if (drainFirst) {
                 timers.sent = performance.now();
                 await drainBounded(request, this.#options.limits);
@@ -201,6 +212,17 @@ export class Dispatcher {
             await endResponse(response);
         }
         timers.sent ||= performance.now();
+        return failure;
+    }
+
+    async #writeLines(exchange: ServerExchange, body: LinesBody): Promise<ApiError | undefined> {
+        exchange.onlyTells = true;
+        const { limitMs, error } = await this.#streams.write(exchange.response, body);
+        if (error !== undefined) {
+            this.#logFailure(exchange, error);
+        }
+        await endResponse(exchange.response, undefined, limitMs);
+        return error;
     }
 
     #standardHeaders(exchange: ServerExchange, close: boolean): Readonly<Record<string, string>> {
@@ -215,12 +237,14 @@ export class Dispatcher {
 
     #record(exchange: ServerExchange, { answer, error }: Outcome, timers: HandlerTimers): void {
         const latency = (timers.sent || performance.now()) - exchange.receivedAt;
+        // How long a stream lasts says nothing about the server.
+        const served = answer.body.kind === 'lines' ? timers.handled - exchange.receivedAt : latency;
         this.#options.metrics?.observe({
             route: routeLabel(exchange.routing.route),
             method: exchange.method,
             userAgent: exchange.headers['user-agent'],
             status: answer.status,
-            seconds: latency / 1000,
+            seconds: served / 1000,
         });
         this.#auditor.end(exchange, { answer, error, latency, timers });
     }

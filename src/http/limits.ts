@@ -14,6 +14,10 @@ export interface HttpLimits {
     readonly drainMs: number;
     /** How many requests of one connection may wait for their turn. */
     readonly pipelined: number;
+    /** After how long without a line a stream gets one that only says it lives, ms (jobs-and-imports 8.3). */
+    readonly silenceMs: number;
+    /** How long the reader of a stream may take nothing before it is cut, ms (jobs-and-imports 8.3). */
+    readonly readerMs: number;
     /** How long aborted requests get for their last answer, ms. */
     readonly abortMs: number;
 }
@@ -27,5 +31,7 @@ export const DEFAULT_HTTP_LIMITS: HttpLimits = {
     drainBytes: 1_048_576,
     drainMs: 5_000,
     pipelined: 64,
+    silenceMs: 15_000,
+    readerMs: 60_000,
     abortMs: 1_000,
 };

@@ -28,6 +28,28 @@ export interface DownloadReply {
     open(range: { readonly start: number; readonly end: number } | undefined): Promise<Readable>;
 }
 
+/** A line of a stream: a JSON object, which is sent with `time` behind `type`. */
+export interface StreamLine {
+    readonly type: string;
+    readonly [key: string]: unknown;
+}
+
+/** Lines of JSON, sent as they come for as long as that takes (jobs-and-imports 8.3). */
+export interface LinesReply {
+    readonly kind: 'lines';
+    readonly headers?: ReplyHeaders;
+    /**
+     * Begins the lines; not called for HEAD. The next one is asked for when the reader has room for it, so
+     * lines that tell of a state should tell of the one at that moment. What is thrown becomes a last line
+     * of type `error`.
+     *
+     * @param signal aborted when nobody wants further lines
+     */
+    lines(signal: AbortSignal): AsyncIterable<StreamLine>;
+    /** Called once when the answer is over, sent or not. */
+    release(): void;
+}
+
 /** What a handler answers; the sender turns it into bytes, for HEAD without the body. */
 export type Reply =
     /** A value sent as JSON with two-space indent. */
@@ -48,4 +70,5 @@ export type Reply =
           readonly contentType: string;
           readonly headers?: ReplyHeaders;
       }
-    | DownloadReply;
+    | DownloadReply
+    | LinesReply;

@@ -2,17 +2,24 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { checkPreconditions, httpDate } from './conditions.js';
 import { requestedRange } from './ranges.js';
-import type { DownloadReply, Reply, ReplyHeaders } from './reply.js';
+import type { DownloadReply, LinesReply, Reply, ReplyHeaders } from './reply.js';
 
 /** A JSON answer's type, exactly: clients compare the string (http-api 1.4). */
 const JSON_TYPE = 'application/json';
+
+/** One JSON object a line (jobs-and-imports 8.3). */
+const LINES_TYPE = 'application/x-json-stream';
 
 /** What follows the headers. */
 export type AnswerBody =
     | { readonly kind: 'none' }
     | { readonly kind: 'whole'; readonly data: string | Buffer }
     | { readonly kind: 'parts'; readonly parts: readonly Buffer[] }
-    | { readonly kind: 'stream'; readonly stream: Readable; readonly length: number };
+    | { readonly kind: 'stream'; readonly stream: Readable; readonly length: number }
+    | LinesBody;
+
+/** Lines whose number nobody knows yet. */
+export type LinesBody = Pick<LinesReply, 'kind' | 'lines' | 'release'>;
 
 /** A reply with everything decided: status, headers and bytes. */
 export interface Answer {
@@ -123,5 +130,11 @@ export async function prepareAnswer(reply: Reply, request: AnswerRequest): Promi
             };
         case 'download':
             return downloadAnswer(reply, request);
+        case 'lines':
+            return {
+                status: 200,
+                headers: { ...reply.headers, 'Content-Type': LINES_TYPE },
+                body: reply,
+            };
     }
 }

@@ -45,6 +45,8 @@ export class ServerExchange implements Exchange {
     /** The peer, noted while it is connected. */
     readonly remoteAddress: string | undefined;
     readonly remotePort: number | undefined;
+    /** Whether what the request may change is done, and its answer only tells of what happens elsewhere. */
+    onlyTells = false;
     readonly #search: string;
     readonly #parentLog: Logger;
     readonly #abort = new AbortController();

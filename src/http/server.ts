@@ -52,6 +52,8 @@ export interface HttpServer {
     /** Closes connections on which nothing is going on. */
     closeIdleConnections(): void;
     inFlight(): readonly RequestInFlight[];
+    /** Ends the streams of lines that are open, and all that follow, with a line that says so (operations 1.4). */
+    endStreams(): void;
     /** Tells all requests to stop, gives them a second for a last answer, then cuts all connections. */
     abortAll(): void;
     /** Stops accepting; resolves when the last request has ended and all connections are closed. */
@@ -74,7 +76,7 @@ function describe(exchange: ServerExchange): RequestInFlight {
         ...(uuid === undefined ? {} : { uuid }),
         bytes: exchange.bytes,
         since: new Date(exchange.since).toISOString(),
-        modifying: !READING_METHODS.has(exchange.method),
+        modifying: !exchange.onlyTells && !READING_METHODS.has(exchange.method),
     };
 }
 
@@ -156,7 +158,12 @@ class RestifyHttpServer implements HttpServer {
         return [...this.#active].map(describe);
     }
 
+    endStreams(): void {
+        this.#dispatcher.endStreams();
+    }
+
     abortAll(): void {
+        this.endStreams();
         const reason = serviceUnavailable('server is shutting down');
         this.#active.forEach((exchange) => exchange.abort(reason));
         setTimeout(() => {

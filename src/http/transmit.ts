@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
-import type { AnswerBody } from './send.js';
+import type { AnswerBody, LinesBody } from './send.js';
 
 /** Parts are joined until a write has about this many bytes. */
 const WRITE_SIZE = 262_144;
@@ -101,7 +101,10 @@ async function writeStream(response: ServerResponse, stream: Readable, length: n
  *
  * @throws when a source fails on the way; the connection is cut then
  */
-export async function writeBody(response: ServerResponse, body: AnswerBody): Promise<void> {
+export async function writeBody(
+    response: ServerResponse,
+    body: Exclude<AnswerBody, LinesBody>,
+): Promise<void> {
     switch (body.kind) {
         case 'none':
             response.flushHeaders();
@@ -120,14 +123,26 @@ export async function writeBody(response: ServerResponse, body: AnswerBody): Pro
 export function releaseBody(body: AnswerBody): void {
     if (body.kind === 'stream') {
         body.stream.destroy();
+    } else if (body.kind === 'lines') {
+        body.release();
     }
 }
 
-/** Ends the response; resolves when its last byte is with the system or the client has gone. */
-export async function endResponse(response: ServerResponse, data?: string | Buffer): Promise<void> {
+/**
+ * Ends the response; resolves when its last byte is with the system or the client has gone.
+ *
+ * @param limitMs after how long a client that does not take it is cut; default: when the connection is
+ * silent for too long
+ */
+export async function endResponse(
+    response: ServerResponse,
+    data?: string | Buffer,
+    limitMs?: number,
+): Promise<void> {
     if (isGone(response)) {
         return;
     }
+    const cut = limitMs === undefined ? undefined : setTimeout(() => response.destroy(), limitMs);
     await new Promise<void>((resolve) => {
         response.once('finish', resolve).once('close', resolve);
         if (data === undefined) {
@@ -136,4 +151,5 @@ export async function endResponse(response: ServerResponse, data?: string | Buff
             response.end(data);
         }
     });
+    clearTimeout(cut);
 }

@@ -387,6 +387,7 @@ void t.test('a drain lets nobody write once it has given the lock away', async (
         stopAccepting: () => events.push('stopAccepting'),
         closeIdleConnections: () => events.push('closeIdle'),
         inFlight: () => running,
+        endStreams: () => events.push('endStreams'),
         abortAll: () => {
             events.push('abortAll');
             running = [];
@@ -401,12 +402,12 @@ void t.test('a drain lets nobody write once it has given the lock away', async (
     };
     const draining = drain({ ...options, limitSeconds: 60, releaseWriter });
     await new Promise((resolve) => setImmediate(resolve));
-    t.same(events, ['stopAccepting', 'closeIdle'], 'a change is under way');
+    t.same(events, ['endStreams', 'stopAccepting', 'closeIdle'], 'a change is under way');
     running = [request(false)];
     await draining;
-    t.same(events.splice(0), ['stopAccepting', 'closeIdle', 'release with 1', 'close']);
+    t.same(events.splice(0), ['endStreams', 'stopAccepting', 'closeIdle', 'release with 1', 'close']);
 
     running = [request(true)];
     await drain({ ...options, limitSeconds: 0, releaseWriter });
-    t.same(events, ['stopAccepting', 'closeIdle', 'abortAll', 'release with 0', 'close']);
+    t.same(events, ['endStreams', 'stopAccepting', 'closeIdle', 'abortAll', 'release with 0', 'close']);
 });
