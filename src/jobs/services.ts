@@ -1,6 +1,7 @@
 import type { ConfigSource } from '../base/config-types.js';
 import type { KeyedQueue } from '../base/keyed-queue.js';
 import type { ImageServices } from '../images/context.js';
+import type { CopyTargets } from '../remotes/copy-target.js';
 import type { StepResult, Task } from './job.js';
 import type { JobEngine } from './job-engine.js';
 
@@ -32,6 +33,8 @@ export interface JobServices {
     readonly engine: JobEngine;
     /** The same as `engine` when that is the embedded one. */
     readonly local: LocalJobs;
+    /** Image servers of other datacenters, which are asked to copy images from here. */
+    readonly targets: CopyTargets;
     /**
      * Requests that look for a job of an image and start one if there is none, one after another by the
      * image's uuid. Entered before {@link ImageServices.imageQueue}, never in there.
