@@ -1,9 +1,14 @@
 import { type FileCompression, VALID_FILE_COMPRESSIONS } from '../base/constants.js';
-import { imageAlreadyActivated, imageFilesImmutable, invalidParameter } from '../base/errors.js';
+import {
+    imageAlreadyActivated,
+    imageFilesImmutable,
+    invalidParameter,
+    serviceUnavailable,
+} from '../base/errors.js';
 import type { StoredImage } from '../database/database.js';
 import { isActivated } from '../manifest/state.js';
 import type { ImageFile, RawImage } from '../manifest/types.js';
-import { withKeyOf, withoutKeys } from './change-image.js';
+import { type Draft, withKeyOf, withoutKeys } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { finishUpload, type UploadSlot } from './finish-upload.js';
 import { ownImageSeen } from './load.js';
@@ -38,7 +43,7 @@ function requireCompression(given: string | undefined): FileCompression {
 }
 
 /** The record's entry for an upload, keys in the order they are stored (manifest 8.2). */
-function fileEntry(
+export function fileEntry(
     upload: Upload,
     compression: FileCompression,
     datasetGuid: string | undefined,
@@ -57,19 +62,38 @@ function fileEntry(
     };
 }
 
-/** `files[0]`; the files behind it are kept. */
-function fileSlot(entry: ImageFile): UploadSlot {
+/** @throws 503 when another upload takes files out of the record at this moment */
+function requireFilesBefore(raw: RawImage, index: number): void {
+    if ((raw.files ?? []).length < index) {
+        throw serviceUnavailable('service unavailable', 1, new Error(`files[${index - 1}] is not there`));
+    }
+}
+
+function withFiles(raw: RawImage, files: readonly ImageFile[]): Draft {
+    return files.length === 0 ? withoutKeys(raw, 'files') : { ...raw, files };
+}
+
+/**
+ * `files[index]`; the files before it have to be there, those behind it are kept.
+ *
+ * @param entry what {@link fileEntry} makes
+ */
+export function fileSlot(entry: ImageFile, index = 0): UploadSlot {
+    const behind = (raw: RawImage): readonly ImageFile[] => (raw.files ?? []).slice(index + 1);
+    const before = (raw: RawImage): readonly ImageFile[] => (raw.files ?? []).slice(0, index);
     return {
         entry,
         check: (raw: RawImage) => {
             if (isActivated(raw)) {
                 throw imageAlreadyActivated(raw.uuid);
             }
+            requireFilesBefore(raw, index);
         },
-        current: (raw) => raw.files?.[0],
-        emptied: (raw) => withoutKeys(raw, 'files'),
-        restored: (raw, before) => withKeyOf(before, raw, 'files'),
-        filled: (raw, before) => ({ ...raw, files: [entry, ...(before.files ?? []).slice(1)] }),
+        current: (raw) => raw.files?.[index],
+        behind,
+        emptied: (raw) => withFiles(raw, before(raw)),
+        restored: (raw, previous) => withKeyOf(previous, raw, 'files'),
+        filled: (raw, previous) => ({ ...raw, files: [...before(previous), entry, ...behind(previous)] }),
     };
 }
 

@@ -51,6 +51,7 @@ function iconSlot(entry: ImageIcon): UploadSlot {
         entry,
         check: () => undefined,
         current: (raw) => raw.icon,
+        behind: () => [],
         emptied: (raw) => withoutKeys(raw, 'icon'),
         restored: (raw, before) => withKeyOf(before, raw, 'icon'),
         filled: (raw) => ({ ...raw, icon: entry }),

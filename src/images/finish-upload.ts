@@ -19,6 +19,8 @@ export interface UploadSlot {
     readonly entry: ImageFile | ImageIcon;
     /** What is in the place now. */
     current(raw: RawImage): ImageFile | ImageIcon | undefined;
+    /** Entries behind the place, which {@link emptied} takes out of the record with it. */
+    behind(raw: RawImage): readonly ImageFile[];
     /** The record with the place empty. */
     emptied(raw: RawImage): Draft;
     /** The record with the place as it was before. */
@@ -112,6 +114,7 @@ class UploadFinish {
     async #noteUpload(previous: ImageFile | ImageIcon | undefined): Promise<void> {
         const { uuid } = this.#before;
         const next = this.#slot.entry;
+        const behind = previous === undefined ? [] : this.#slot.behind(this.#before);
         await this.#claim
             .note({
                 uuid,
@@ -119,6 +122,7 @@ class UploadFinish {
                 stor: this.#upload.storage,
                 temporaryName: this.#upload.writer.temporaryName,
                 ...(previous === undefined ? {} : { previous }),
+                ...(behind.length === 0 ? {} : { behind }),
                 next,
             })
             .catch(savesAs(this.#kind.saveFailure));

@@ -11,13 +11,21 @@ import type { ImageServices } from './context.js';
 import { entryOf, storageNameOf } from './image-files.js';
 import { agrees, type BytesEntry, holdsBytes } from './stored-bytes.js';
 
-function withEntry(raw: RawImage, name: StoredFileName, entry: BytesEntry): Draft {
-    if (name === 'icon') {
-        return { ...raw, icon: entry };
-    }
-    const files: unknown[] = [...(raw.files ?? [])];
-    files[Number(name.slice('file'.length))] = entry;
-    return { ...raw, files };
+/** Place in `files` of a file by its name; -1: the icon. */
+function indexOf(name: StoredFileName): number {
+    return name === 'icon' ? -1 : Number(name.slice('file'.length));
+}
+
+function withEntry(raw: RawImage, { name, behind = [] }: UploadIntent, entry: BytesEntry): Draft {
+    const index = indexOf(name);
+    return index < 0
+        ? { ...raw, icon: entry }
+        : { ...raw, files: [...(raw.files ?? []).slice(0, index), entry, ...behind] };
+}
+
+/** Whether the files before the one of an upload are gone, so that its record has no place for it any more. */
+function hasNoPlace(raw: RawImage, name: StoredFileName): boolean {
+    return indexOf(name) > (raw.files ?? []).length;
 }
 
 /** A place, and what may be in it. */
@@ -75,12 +83,15 @@ async function recover(services: ImageServices, intent: UploadIntent): Promise<s
         // The upload was to replace bytes in another storage, which the record names to the last.
         await storage.remove(uuid, name);
         outcome = 'removed: the record names other bytes';
+    } else if (hasNoPlace(image.raw, name)) {
+        await storage.remove(uuid, name);
+        outcome = 'removed: the files before it are gone';
     } else if (current === undefined) {
         const entry = await entryInPlace(storage, intent);
         if (entry === undefined) {
             outcome = 'nothing to do: the bytes are not there';
         } else {
-            await storeChange(services, uuid, (raw) => withEntry(raw, name, entry));
+            await storeChange(services, uuid, (raw) => withEntry(raw, intent, entry));
             outcome = entry === intent.next ? 'completed' : 'taken back';
         }
     }

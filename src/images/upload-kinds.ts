@@ -1,5 +1,6 @@
 import { MAX_ICON_SIZE, MAX_ICON_SIZE_STR, MAX_IMAGE_SIZE, MAX_IMAGE_SIZE_STR } from '../base/constants.js';
 import type { StoredFileName } from '../storage/storage.js';
+import { fileName } from './image-files.js';
 
 /** How the two kinds of upload differ, apart from their place in the record (http-api 3.8, 3.12). */
 export interface UploadKind {
@@ -32,6 +33,11 @@ export const FILE_UPLOAD: UploadKind = {
     receiveFailure: 'error receiving image file',
     saveFailure: 'could not save image',
 };
+
+/** A file of an image by its place in `files`. */
+export function fileUpload(index: number): UploadKind {
+    return index === 0 ? FILE_UPLOAD : { ...FILE_UPLOAD, name: fileName(index) };
+}
 
 /** AddImageIcon. */
 export const ICON_UPLOAD: UploadKind = {
