@@ -22,7 +22,7 @@ export function inSelectedChannel(
 }
 
 /** The body with the calling account as owner (http-api 3.3 #2, #3). @throws 422 `InvalidParameter` */
-function ownedByAccount(body: JsonObject, account: string | undefined): JsonObject {
+export function ownedByAccount(body: JsonObject, account: string | undefined): JsonObject {
     requireAccountUuid(account);
     if (account === undefined) {
         return body;

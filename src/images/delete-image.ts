@@ -16,7 +16,7 @@ function failureOf(uuid: string): string {
 }
 
 /** @param signal ends the search; absent: it goes on to its end. @throws 422 `ImageHasDependentImages` */
-async function requireNoDependents(
+export async function requireNoDependents(
     services: ImageServices,
     uuid: string,
     filter: Filter,
@@ -89,7 +89,7 @@ async function restoreIfNeeded(
  * Notes all files of an image that is about to go. Those that are most likely not there are left to the
  * next pass: their storage may be away, and nothing of the image would be in it.
  */
-async function noteFiles(services: ImageServices, raw: RawImage, cleanup: Cleanup): Promise<void> {
+export async function noteFiles(services: ImageServices, raw: RawImage, cleanup: Cleanup): Promise<void> {
     const { uuid } = raw;
     const { near, elsewhere } = possibleFiles(services, raw);
     const failed = savesAs(failureOf(uuid));
