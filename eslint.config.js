@@ -1,5 +1,34 @@
 import tseslint from 'typescript-eslint';
 
+/** What a runner offers (jobs-and-imports 2.6). */
+const SANDBOX = [
+    'restify',
+    'imgapiUrl',
+    'vmapiUrl',
+    'cnapiUrl',
+    'setTimeout',
+    'clearTimeout',
+    'setInterval',
+    'clearInterval',
+];
+
+/** In files that others get beside them. */
+const SHARED_FUNCTIONS = [
+    'send',
+    'isCanceled',
+    'watchCancel',
+    'imagePath',
+    'findImage',
+    'failImage',
+    'reasonOf',
+    'createRecord',
+    'addFiles',
+    'activate',
+    'hasCreated',
+    'removeImage',
+    'failureOf',
+];
+
 export default tseslint.config(
     {
         ignores: [
@@ -14,8 +43,9 @@ export default tseslint.config(
             'bin/**',
         ],
     },
-    ...tseslint.configs.strictTypeChecked,
     {
+        files: ['**/*.ts'],
+        extends: [tseslint.configs.strictTypeChecked],
         languageOptions: {
             parserOptions: { project: ['tsconfig.json', 'test/tsconfig.json'] },
         },
@@ -43,6 +73,25 @@ export default tseslint.config(
             'max-lines-per-function': 'off',
             '@typescript-eslint/no-non-null-assertion': 'off',
             '@typescript-eslint/require-await': 'off',
+        },
+    },
+    {
+        // Run by a workflow service, in a bare context of an old engine: nothing newer than ES5, and no
+        // other globals than its sandbox has.
+        files: ['workflows/**/*.js'],
+        languageOptions: {
+            ecmaVersion: 5,
+            sourceType: 'script',
+            globals: Object.fromEntries([...SANDBOX, ...SHARED_FUNCTIONS].map((name) => [name, 'readonly'])),
+        },
+        rules: {
+            eqeqeq: 'error',
+            'max-lines-per-function': ['error', { max: 80 }],
+            'no-shadow': 'error',
+            'no-undef': 'error',
+            'no-unused-vars': ['error', { vars: 'local', args: 'none', caughtErrors: 'none' }],
+            'no-use-before-define': ['error', { functions: false }],
+            'no-redeclare': ['error', { builtinGlobals: false }],
         },
     },
 );
