@@ -28,8 +28,11 @@ export interface ImportOptions {
     readonly skipOwnerCheck: () => boolean;
 }
 
+/** Refuses to replace a record. @throws 409 `ImageUuidAlreadyExists` */
+export type MayReplace = (raw: RawImage) => void;
+
 /** Only a placeholder that is being created may be replaced. @throws 409 `ImageUuidAlreadyExists` */
-function requirePlaceholder(raw: RawImage): void {
+export function requirePlaceholder(raw: RawImage): void {
     if (raw.state !== 'creating') {
         throw imageUuidAlreadyExists(raw.uuid);
     }
@@ -88,10 +91,11 @@ function withSoundPlatform(data: JsonObject, origin: RawImage | undefined, userA
  * Puts the new record in the place of a placeholder. Nothing of the placeholder is kept; files that
  * someone gave it are deleted.
  */
-async function replacePlaceholder(
+export async function replacePlaceholder(
     services: ImageServices,
     placeholder: StoredImage,
     raw: RawImage,
+    mayReplace: MayReplace,
     cleanup: Cleanup,
 ): Promise<StoredImage> {
     const files = recordedFiles(placeholder.raw);
@@ -100,7 +104,7 @@ async function replacePlaceholder(
         cleanup.add(await noted.catch(savesAs(`error saving image ${raw.uuid}`)));
     }
     const change = (current: RawImage): Draft => {
-        requirePlaceholder(current);
+        mayReplace(current);
         return { ...raw };
     };
     return storeChange(services, raw.uuid, change, { seen: placeholder });
@@ -156,7 +160,7 @@ export async function importImage(
         if (existing === undefined) {
             return storeFreshImage(services, context, raw);
         }
-        const replaced = await replacePlaceholder(services, existing, raw, cleanup);
+        const replaced = await replacePlaceholder(services, existing, raw, requirePlaceholder, cleanup);
         return requireOriginStill(services, context, replaced);
     });
 }

@@ -1,6 +1,7 @@
-import { ApiError, invalidParameter, systemErrorCode } from '../base/errors.js';
+import { ApiError, systemErrorCode } from '../base/errors.js';
 import { OutgoingError } from '../base/http-errors.js';
 import { isObject } from '../manifest/coerce.js';
+import { hostRefusal } from './refused-host.js';
 
 /** Longest message of another server that is repeated to a client, characters. */
 const MAX_LENGTH = 500;
@@ -12,16 +13,21 @@ function saidBy(error: OutgoingError): string | undefined {
     return typeof said === 'string' ? said.slice(0, MAX_LENGTH) : undefined;
 }
 
-/** Why another image server could not be used, fit for a client: its own message, or the code of the error. */
+/** What the system says of a connection, e.g. `connect ECONNREFUSED 192.0.2.7:443`. */
+function systemText({ cause }: OutgoingError): string | undefined {
+    const last: unknown = cause instanceof AggregateError ? cause.errors.at(-1) : cause;
+    return last instanceof Error && last.message !== '' ? last.message.slice(0, MAX_LENGTH) : undefined;
+}
+
+/** Why another image server could not be used, fit for a client: its own message, or the system's (http-api 3.5). */
 function reasonOf(error: unknown): string {
-    const said = error instanceof OutgoingError ? saidBy(error) : undefined;
-    if (said !== undefined) {
-        return said;
+    if (!(error instanceof OutgoingError)) {
+        return systemErrorCode(error) ?? 'unexpected error';
     }
-    if (error instanceof OutgoingError && error.status !== undefined) {
-        return `HTTP status ${error.status}`;
+    if (error.kind === 'status') {
+        return saidBy(error) ?? `HTTP status ${error.status ?? 'unknown'}`;
     }
-    return systemErrorCode(error) ?? (error instanceof OutgoingError ? error.kind : 'unexpected error');
+    return (error.kind === 'connect' ? systemText(error) : undefined) ?? error.kind;
 }
 
 /**
@@ -36,13 +42,7 @@ export function failsAsRemote(what: string): (error: unknown) => never {
         if (error instanceof ApiError) {
             throw error;
         }
-        if (error instanceof OutgoingError && error.kind === 'refused') {
-            throw invalidParameter(`"source" host is not allowed: ${error.host ?? ''}`, [
-                { field: 'source', code: 'Invalid' },
-            ]);
-        }
-        throw new ApiError('RemoteSourceError', `${what}. Error from remote: ${reasonOf(error)}`, {
-            cause: error,
-        });
+        const answer = `${what}. Error from remote: ${reasonOf(error)}`;
+        throw hostRefusal(error, 'source') ?? new ApiError('RemoteSourceError', answer, { cause: error });
     };
 }

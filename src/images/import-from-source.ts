@@ -1,0 +1,104 @@
+import { imageUuidAlreadyExists } from '../base/errors.js';
+import type { StoredImage } from '../database/database.js';
+import { buildImage } from '../manifest/build.js';
+import { deepFreeze } from '../manifest/freeze.js';
+import { importIdOf, withImportId } from '../manifest/import-id.js';
+import type { Provenance } from '../manifest/provenance.js';
+import type { JsonObject, RawImage } from '../manifest/types.js';
+import { upgradeManifest } from '../manifest/upgrade.js';
+import type { SourceAddress } from '../remotes/image-source.js';
+import type { ImageServices, RequestContext } from './context.js';
+import { inSelectedChannel } from './create-image.js';
+import { savesAs } from './failures.js';
+import { replacePlaceholder, requirePlaceholder, withLocalOwner } from './import-image.js';
+import { withCleanup } from './image-task.js';
+import { findImage } from './load.js';
+import { manifestRules } from './rules.js';
+import { sourceManifest } from './source-manifest.js';
+
+/** Where an image is imported from, and how. */
+export interface SourceImport {
+    readonly address: SourceAddress;
+    readonly skipOwnerCheck: boolean;
+    /** Marks the record until its activation; a placeholder with the same mark is replaced. */
+    readonly importId?: string;
+    /** The source's name in the configuration: then it is a copy between datacenters. */
+    readonly datacenter?: string;
+    /** As the source answers it, if it has been read already. */
+    readonly manifest?: JsonObject;
+}
+
+const SAVE_FAILURE = 'could not create local image';
+
+/** Where the image came from (jobs-and-imports 8.6). */
+function provenance(
+    { uuid, owner }: JsonObject,
+    { address, datacenter }: SourceImport,
+    now: number,
+): Provenance {
+    return {
+        kind: datacenter === undefined ? 'import' : 'copy',
+        source_image: uuid as string,
+        ...(typeof owner === 'string' ? { source_owner: owner } : {}),
+        ...(datacenter === undefined ? { source_url: address.shownUrl } : { source_datacenter: datacenter }),
+        at: new Date(now).toISOString(),
+    };
+}
+
+/** The record a manifest of a source makes (jobs-and-imports 3.1, 3.2). @throws 422, 503 */
+async function recordOf(
+    services: ImageServices,
+    context: RequestContext,
+    manifest: JsonObject,
+    options: SourceImport,
+): Promise<RawImage> {
+    const upgraded = upgradeManifest(manifest);
+    const owned = await withLocalOwner(services, upgraded, options.skipOwnerCheck);
+    const config = services.config.current;
+    const now = services.clock.now();
+    const raw = buildImage('import', inSelectedChannel(services, context, owned), {
+        rules: manifestRules(config),
+        lifespanDays: config.placeholderImageLifespanDays,
+        now,
+    });
+    const own: JsonObject = { provenance: { ...provenance(upgraded, options, now) } };
+    const { importId } = options;
+    return deepFreeze({ ...raw, x_imgapi: importId === undefined ? own : withImportId(own, importId) });
+}
+
+/**
+ * AdminImportImage from another image server: a new image, without its files, by the manifest that server
+ * has; or in the place of a placeholder with the same mark (jobs-and-imports 3.2 #3-#6). Its origin need
+ * not be here.
+ *
+ * @throws 409 `ImageUuidAlreadyExists`, 422, 500, 503; see the table there
+ */
+export async function importFromSource(
+    services: ImageServices,
+    context: RequestContext,
+    uuid: string,
+    options: SourceImport,
+): Promise<StoredImage> {
+    const manifest = options.manifest ?? (await sourceManifest(services, context, uuid, options.address));
+    const mayReplace = (raw: RawImage): void => {
+        requirePlaceholder(raw);
+        if (options.importId === undefined || importIdOf(raw) !== options.importId) {
+            throw imageUuidAlreadyExists(uuid);
+        }
+    };
+    return withCleanup(services, [uuid], async (cleanup) => {
+        const existing = await findImage(services, uuid);
+        if (existing !== undefined) {
+            mayReplace(existing.raw);
+        }
+        const raw = await recordOf(services, context, manifest, options);
+        const store = async (): Promise<StoredImage> => {
+            if (existing !== undefined) {
+                return replacePlaceholder(services, existing, raw, mayReplace, cleanup);
+            }
+            await services.archive.write(raw);
+            return services.database.create(raw);
+        };
+        return store().catch(savesAs(SAVE_FAILURE));
+    });
+}

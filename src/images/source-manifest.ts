@@ -1,0 +1,26 @@
+import { OutgoingError } from '../base/http-errors.js';
+import type { JsonObject } from '../manifest/types.js';
+import type { SourceAddress } from '../remotes/image-source.js';
+import type { ImageServices, RequestContext } from './context.js';
+import { failsAsRemote } from './remote-failure.js';
+
+/**
+ * Reads the manifest of an image at a source, as an operator (jobs-and-imports 3.2 #3, 3.3 #5).
+ *
+ * @throws 503 `RemoteSourceError`; 422 when the guard refused the host
+ */
+export async function sourceManifest(
+    services: ImageServices,
+    { requestId, signal }: RequestContext,
+    uuid: string,
+    address: SourceAddress,
+): Promise<JsonObject> {
+    const read = async (): Promise<JsonObject> => {
+        const manifest = await services.sources.at(address).manifest(uuid, { requestId, signal });
+        if (manifest['uuid'] !== uuid) {
+            throw new OutgoingError('malformed', `the manifest of image ${uuid} is that of another image`);
+        }
+        return manifest;
+    };
+    return read().catch(failsAsRemote(`Unable to get manifest for image ${uuid}`));
+}
