@@ -45,7 +45,7 @@ export class ApiError extends Error {
     }
 }
 
-/** What another server answered, passed on as it is. */
+/** An answer that is sent as it is. */
 export interface RelayedAnswer {
     readonly status: number;
     /** Sent as JSON. */
@@ -55,7 +55,7 @@ export interface RelayedAnswer {
     readonly cause?: unknown;
 }
 
-/** An error whose answer is not our own: status and body come from elsewhere (jobs-and-imports 2.7, 3.5, 8.5). */
+/** An error with a status and a body of its own, most often those of another server (jobs-and-imports 2.7, 3.5, 8.5). */
 export class RelayedError extends ApiError {
     override readonly status: number;
     /** Sent instead of {@link toBody}. */
