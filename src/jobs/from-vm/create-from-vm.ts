@@ -43,13 +43,10 @@ function requireAvailable({ config, images }: JobServices): InstanceServices {
     return { instances, computeNodes };
 }
 
-/** @throws 422 `InvalidParameter` */
-function requireUuid(vmUuid: string): void {
-    if (!isUuid(vmUuid)) {
-        throw invalidParameter(`invalid 'vm_uuid': not a UUID: '${vmUuid}'`, [
-            { field: 'vm_uuid', code: 'Invalid' },
-        ]);
-    }
+function noVmUuid(given: string): ApiError {
+    return invalidParameter(`invalid 'vm_uuid': not a UUID: '${given}'`, [
+        { field: 'vm_uuid', code: 'Invalid' },
+    ]);
 }
 
 /** @throws 422 `ValidationFailed`, `InvalidParameter` */
@@ -59,7 +56,9 @@ function requireVmUuid(given: string | undefined): string {
             { field: 'vm_uuid', code: 'MissingParameter' },
         ]);
     }
-    requireUuid(given);
+    if (!isUuid(given)) {
+        throw noVmUuid(given);
+    }
     return given;
 }
 
