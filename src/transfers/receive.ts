@@ -13,11 +13,14 @@ export interface ReceivedFile extends Digests {
     readonly size: number;
 }
 
+/** Where received bytes go: to a storage, or to a file for the time being. */
+export type ReceivingWriter = Pick<StorageWriter, 'write' | 'close' | 'abort'>;
+
 /** What {@link receiveFile} needs. */
 export interface ReceiveOptions {
     /** Where the bytes come from. It is not destroyed, not even after a failure: its owner ends it. */
     readonly source: Readable;
-    readonly writer: StorageWriter;
+    readonly writer: ReceivingWriter;
     /** Bytes. */
     readonly maxSize: number;
     readonly tooBig: () => ApiError;
@@ -66,7 +69,7 @@ class BoundedSource {
 async function receiveLarge(
     head: readonly Buffer[],
     source: BoundedSource,
-    writer: StorageWriter,
+    writer: ReceivingWriter,
     stop: AbortController,
 ): Promise<ReceivedSlots> {
     const run = digestPool.start();
@@ -94,7 +97,7 @@ async function receiveLarge(
 
 async function receive(
     source: BoundedSource,
-    writer: StorageWriter,
+    writer: ReceivingWriter,
     stop: AbortController,
 ): Promise<ReceivedSlots> {
     const head: Buffer[] = [];

@@ -1,0 +1,272 @@
+import { Readable } from 'node:stream';
+import { MAX_IMAGE_SIZE, MAX_IMAGE_SIZE_STR } from '../base/constants.js';
+import { ApiError } from '../base/errors.js';
+import type { OpenedSourceFile, ResumePoint } from '../remotes/image-source.js';
+import { receiveFile, type ReceivedFile, type ReceivingWriter } from './receive.js';
+import { ResumableBody, SourceChangedError } from './resumable-body.js';
+import { Retries, type RetryPolicy } from './retries.js';
+
+/** What the manifest of the source says of a file. */
+export interface ExpectedFile {
+    /** Hex. */
+    readonly sha1: string;
+    /** Bytes. */
+    readonly size: number;
+}
+
+/** Where one try puts the bytes. */
+export interface TransferTry {
+    readonly writer: ReceivingWriter;
+    /** Bytes that are there from an earlier try, and where to go on; absent: none. */
+    readonly kept?: {
+        readonly bytes: () => AsyncIterable<Buffer>;
+        readonly size: number;
+        /** Absent: only good if nothing is missing. */
+        readonly etag?: string;
+    };
+    /** Told of what is being received; durable when it resolves. */
+    readonly opened: (file: ExpectedFile, etag: string | undefined) => Promise<void>;
+}
+
+/** How far a transfer is; bytes count from the start of the file. */
+export interface TransferProgress {
+    /** It goes on behind so many bytes. */
+    resumedAt(bytes: number): void;
+    received(bytes: number): void;
+    startedOver(): void;
+}
+
+/** What {@link transferFile} needs. */
+export interface TransferOptions<File extends ExpectedFile> {
+    readonly file: File;
+    /** The file by the manifest as it is now. @throws OutgoingError, ApiError */
+    readonly readAgain: (signal: AbortSignal) => Promise<File>;
+    /** @throws OutgoingError */
+    readonly open: (resume: ResumePoint | undefined, signal: AbortSignal) => Promise<OpenedSourceFile>;
+    /** @param fresh whether what an earlier try has left must not be used */
+    readonly begin: (file: File, fresh: boolean) => Promise<TransferTry>;
+    readonly retries: RetryPolicy;
+    /** Longest time without a byte, milliseconds. */
+    readonly stallMs: number;
+    readonly progress: TransferProgress;
+    /** Start of messages, e.g. `error receiving image file`. */
+    readonly what: string;
+    /** A rejection handler that names what was wrong with the source. */
+    readonly fails: (error: unknown) => never;
+    readonly signal: AbortSignal;
+}
+
+/** A file that has come whole: its entry in the manifest, and what came. */
+export interface TransferredFile<File extends ExpectedFile> {
+    readonly file: File;
+    readonly received: ReceivedFile;
+    readonly writer: ReceivingWriter;
+}
+
+/**
+ * Longest time the receiver waits for a byte, milliseconds: the body itself sees to stalls, but its
+ * pauses between tries are no stalls.
+ */
+const PATIENCE_MS = 3_600_000;
+
+/** What came is not what the manifest says. */
+class Mismatch extends Error {
+    readonly answer: ApiError;
+
+    constructor(message: string) {
+        super(message);
+        this.answer = new ApiError('Download', message);
+    }
+}
+
+/** Compares a file with its manifest (jobs-and-imports 3.3 #8a-#10). @throws Mismatch */
+function requireExpected(file: ExpectedFile, received: ReceivedFile, contentMD5: string | undefined): void {
+    const { sha1, size, md5 } = received;
+    if (size === 0) {
+        throw new Mismatch('image file size is 0 bytes, empty files are not allowed');
+    }
+    if (size !== file.size) {
+        throw new Mismatch(`"Content-Length" header, ${file.size}, does not match downloaded size, ${size}`);
+    }
+    if (sha1 !== file.sha1) {
+        throw new Mismatch(
+            `"sha1" file field, ${file.sha1}, does not match the downloaded file sha1 hash, ${sha1}`,
+        );
+    }
+    if (contentMD5 !== undefined && contentMD5 !== md5) {
+        throw new Mismatch(
+            `"Content-MD5" header, ${contentMD5}, does not match the downloaded file MD5 hash, ${md5}`,
+        );
+    }
+}
+
+function tooBig(): ApiError {
+    return new ApiError(
+        'Download',
+        `image file size exceeds the maximum allowed size, ${MAX_IMAGE_SIZE_STR}`,
+    );
+}
+
+/** @throws 400 `Download` */
+function requireAllowed({ size }: ExpectedFile): void {
+    if (size > MAX_IMAGE_SIZE) {
+        throw new ApiError(
+            'Download',
+            `image file size, ${size}, exceeds the maximum allowed file size, ${MAX_IMAGE_SIZE_STR}`,
+        );
+    }
+}
+
+/** One file on its way from another image server, over as many tries as it takes (jobs-and-imports 9.7). */
+class Transfer<File extends ExpectedFile> {
+    readonly #options: TransferOptions<File>;
+    readonly #retries: Retries;
+    #file: File;
+    /** Bytes the progress knows of. */
+    #counted = 0;
+
+    constructor(options: TransferOptions<File>) {
+        this.#options = options;
+        this.#retries = new Retries(options.retries);
+        this.#file = options.file;
+    }
+
+    async run(): Promise<TransferredFile<File>> {
+        const { progress, signal, readAgain, fails } = this.#options;
+        let hasMismatched = false;
+        for (let fresh = false; ; fresh = true) {
+            try {
+                return await this.#try(fresh);
+            } catch (error) {
+                signal.throwIfAborted();
+                if (error instanceof Mismatch && hasMismatched) {
+                    throw error.answer;
+                }
+                hasMismatched ||= error instanceof Mismatch;
+                if (!(error instanceof Mismatch) && !(error instanceof SourceChangedError)) {
+                    throw error;
+                }
+            }
+            progress.startedOver();
+            this.#file = await readAgain(signal).catch(fails);
+        }
+    }
+
+    /** @throws Mismatch, SourceChangedError: it may be tried once more from zero; else what to answer */
+    async #try(fresh: boolean): Promise<TransferredFile<File>> {
+        const { begin, progress, what, signal } = this.#options;
+        const file = this.#file;
+        requireAllowed(file);
+        const attempt = await begin(file, fresh);
+        const contentMD5: { value?: string } = {};
+        const source = Readable.from(this.#bytes(attempt, contentMD5), { objectMode: false });
+        try {
+            if (attempt.kept !== undefined) {
+                progress.resumedAt(attempt.kept.size);
+            }
+            const received = await receiveFile({
+                source,
+                writer: attempt.writer,
+                maxSize: MAX_IMAGE_SIZE,
+                tooBig,
+                what,
+                signal,
+                idleTimeoutMs: PATIENCE_MS,
+            }).catch((error: unknown) => this.#failed(error));
+            await this.#verify(attempt, received, contentMD5.value);
+            return { file, received, writer: attempt.writer };
+        } finally {
+            source.on('error', () => undefined).destroy();
+        }
+    }
+
+    async #verify(attempt: TransferTry, received: ReceivedFile, md5: string | undefined): Promise<void> {
+        try {
+            requireExpected(this.#file, received, md5);
+        } catch (error) {
+            await attempt.writer.abort();
+            throw error;
+        }
+    }
+
+    /** What is there already, then what the source has behind it. */
+    async *#bytes(attempt: TransferTry, contentMD5: { value?: string }): AsyncGenerator<Buffer> {
+        const { kept } = attempt;
+        if (kept !== undefined) {
+            yield* kept.bytes();
+        }
+        if (kept?.size === this.#file.size) {
+            return;
+        }
+        const body = this.#body(attempt, contentMD5);
+        this.#counted = body.offset;
+        try {
+            for await (const chunk of body as AsyncIterable<Buffer>) {
+                this.#options.progress.received(body.offset - this.#counted);
+                this.#counted = body.offset;
+                yield chunk;
+            }
+        } finally {
+            body.destroy();
+        }
+    }
+
+    #body({ kept, opened }: TransferTry, contentMD5: { value?: string }): ResumableBody {
+        const { open, readAgain, stallMs, progress, signal } = this.#options;
+        const file = this.#file;
+        const from = kept?.etag === undefined ? undefined : { offset: kept.size, etag: kept.etag };
+        let isBroken = false;
+        return new ResumableBody({
+            open: async (resume, aborted) => {
+                if (resume !== undefined && (await readAgain(aborted)).sha1 !== file.sha1) {
+                    throw new SourceChangedError('the manifest of the source names another file');
+                }
+                const found = await open(resume, aborted);
+                await opened(file, found.etag);
+                if (found.contentMD5 !== undefined) {
+                    contentMD5.value = found.contentMD5;
+                }
+                return found;
+            },
+            ...(from === undefined ? {} : { from }),
+            size: file.size,
+            retries: this.#retries,
+            stallMs,
+            onBreak: () => {
+                isBroken = true;
+            },
+            onOpen: ({ start }) => {
+                if (isBroken && start > 0) {
+                    this.#counted = start;
+                    progress.resumedAt(start);
+                }
+            },
+            signal,
+        });
+    }
+
+    /** @throws SourceChangedError, or what to answer */
+    #failed(error: unknown): never {
+        const cause = error instanceof ApiError ? error.cause : undefined;
+        if (cause instanceof SourceChangedError) {
+            throw cause;
+        }
+        if (error instanceof ApiError && error.code === 'Upload') {
+            return this.#options.fails(cause);
+        }
+        throw error;
+    }
+}
+
+/**
+ * Fetches a file from another image server and makes sure that it is the one the source's manifest names:
+ * what breaks off goes on where it was, what has changed or is not right starts once more from zero
+ * (jobs-and-imports 9.7).
+ *
+ * @throws 400 `Download`, 500, 503; what `fails` throws; the reason of the signal
+ */
+export function transferFile<File extends ExpectedFile>(
+    options: TransferOptions<File>,
+): Promise<TransferredFile<File>> {
+    return new Transfer(options).run();
+}
