@@ -1,3 +1,4 @@
+import { toApiManifest } from '../manifest/serialize.js';
 import type { RawImage } from '../manifest/types.js';
 import type { RenderForm } from '../images/render.js';
 import { trustedSharers } from '../images/trusted-sharers.js';
@@ -33,6 +34,17 @@ export async function withShareInfo(call: Call, raws: readonly RawImage[]): Prom
 /** Answers with an image document and its entity tag (http-api 1.6). */
 export function documentReply(call: Call, raw: RawImage): Reply {
     const { text, etag } = call.services.renderer.document(raw, formOf(call));
+    return { kind: 'text', parts: [text], headers: { Etag: etag } };
+}
+
+/** An image document as the call would be answered with, to be part of something else. */
+export function documentValue(call: Call, raw: RawImage): unknown {
+    return toApiManifest(raw, formOf(call));
+}
+
+/** As {@link documentReply}, in version 2 form whatever the request asks for (http-api 1.9). */
+export function version2DocumentReply(call: Call, raw: RawImage): Reply {
+    const { text, etag } = call.services.renderer.document(raw, { ...formOf(call), version2: true });
     return { kind: 'text', parts: [text], headers: { Etag: etag } };
 }
 

@@ -5,7 +5,6 @@ import { addImageToChannel } from '../../images/add-image-to-channel.js';
 import { changeImageStorage } from '../../images/change-storage.js';
 import { setImageDisabled } from '../../images/enable-image.js';
 import { exportImage } from '../../images/export-image.js';
-import { importImage } from '../../images/import-image.js';
 import { updateImage } from '../../images/update-image.js';
 import type { RawImage } from '../../manifest/types.js';
 import type { Call } from '../call.js';
@@ -14,7 +13,8 @@ import { adminDocumentReply, checkDocumentConditions, documentReply } from '../d
 import type { Action, Endpoint, Handler } from '../endpoint.js';
 import { accountParameter, channelParameter } from '../parameters.js';
 import { hasChannels } from '../services.js';
-import { notAvailable, unavailableAction } from '../unavailable.js';
+import { unavailableAction } from '../unavailable.js';
+import { importAction } from './import-action.js';
 
 /** Steps of the actions that change a loaded image under the conditions of the request (http-api 2). */
 const CONDITIONAL: readonly StepName[] = ['LOAD', 'OWNER', 'COND'];
@@ -29,22 +29,6 @@ function precondition(call: Call): (raw: RawImage) => void {
 function answerWith(change: (call: Call) => Promise<StoredImage>): Handler {
     return async (call) => documentReply(call, (await change(call)).raw);
 }
-
-const importAction: Action = {
-    action: 'import',
-    name: 'AdminImportImage',
-    summary: 'Creates an image with the uuid, and keeps the publication date, of the manifest in the body.',
-    parameters: [{ name: 'skip_owner_check', summary: '`true`: the owner need not exist.' }],
-    chain: [],
-    handle: answerWith((call) => {
-        if (call.exchange.query.has('source')) {
-            throw notAvailable('import from a source');
-        }
-        return importImage(call.services.images, call.context, call.uuid, call.body, {
-            skipOwnerCheck: () => call.exchange.query.boolean('skip_owner_check', true) ?? false,
-        });
-    }),
-};
 
 const changeStorageAction: Action = {
     action: 'change-stor',
