@@ -46,7 +46,7 @@ function provenance(
 }
 
 /** The record a manifest of a source makes (jobs-and-imports 3.1, 3.2). @throws 422, 503 */
-async function recordOf(
+export async function sourceRecord(
     services: ImageServices,
     context: RequestContext,
     manifest: JsonObject,
@@ -91,7 +91,7 @@ export async function importFromSource(
         if (existing !== undefined) {
             mayReplace(existing.raw);
         }
-        const raw = await recordOf(services, context, manifest, options);
+        const raw = await sourceRecord(services, context, manifest, options);
         const store = async (): Promise<StoredImage> => {
             if (existing !== undefined) {
                 return replacePlaceholder(services, existing, raw, mayReplace, cleanup);

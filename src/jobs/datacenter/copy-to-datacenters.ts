@@ -125,9 +125,8 @@ export async function copyToDatacenters(
 
 /** Copies on their way, and what is told of them. */
 export interface FollowedCopies {
-    lines(): AsyncIterable<CopyLine>;
-    /** Closes what other servers still tell. The copies go on. */
-    release(): void;
+    /** @param signal closes what other servers still tell; the copies go on */
+    lines(signal: AbortSignal): AsyncIterable<CopyLine>;
 }
 
 /** Waits until a datacenter has accepted, or all have answered. @returns whether one has accepted */
@@ -165,7 +164,9 @@ export async function followCopiesToDatacenters(
     }
     const following: Following = { services, context, copy: streamed, call };
     return {
-        lines: () => merge(asked.map((one) => followCopy(following, one))),
-        release: () => stop.abort(new Error('nobody reads the progress any more')),
+        lines: (signal) => {
+            signal.addEventListener('abort', () => stop.abort(signal.reason), { once: true });
+            return merge(asked.map((one) => followCopy(following, one)));
+        },
     };
 }

@@ -15,7 +15,7 @@ import { type CopyState, copyState } from './copy-state.js';
 import { copyAction, type CopyMode } from './copy-table.js';
 import { datacenterAddress } from './datacenters.js';
 import { makeRoom } from './leftovers.js';
-import { withPlaceholder } from './placeholder.js';
+import { startWithPlaceholder } from './placeholder.js';
 import { recopy, recordRecopy } from './recopy.js';
 import { describeOwnImage, ownOrigins } from './source-image.js';
 import { requireAccount, type WantedCopy } from './wanted-copy.js';
@@ -109,11 +109,8 @@ async function start(
         skipOwnerCheck: false,
         jobUuid: newUuid(),
     };
-    const { uuid: jobUuid, attached } = wish.placeholder
-        ? await withPlaceholder(services, context, importing, () =>
-              startImport(services, context, { ...importing, placeholder: true }),
-          )
-        : await startImport(services, context, importing);
+    const startJob = wish.placeholder ? startWithPlaceholder : startImport;
+    const { uuid: jobUuid, attached } = await startJob(services, context, importing);
     return { jobUuid, result: attached ? 'attached' : 'started' };
 }
 

@@ -1,11 +1,9 @@
 import type { ImageServices, RequestContext } from '../../images/context.js';
-import { inSelectedChannel } from '../../images/create-image.js';
-import { withLocalOwner } from '../../images/import-image.js';
+import { sourceRecord } from '../../images/import-from-source.js';
 import { manifestRules } from '../../images/rules.js';
-import { asPlaceholder, buildImage } from '../../manifest/build.js';
-import { withImportId } from '../../manifest/import-id.js';
-import type { JsonObject, RawImage } from '../../manifest/types.js';
-import { upgradeManifest } from '../../manifest/upgrade.js';
+import { asPlaceholder } from '../../manifest/build.js';
+import type { RawImage } from '../../manifest/types.js';
+import { startImport, type ImportWish } from '../import/start-import.js';
 import type { StartedJob } from '../job-engine.js';
 import type { JobServices } from '../services.js';
 import { deleteUnfinished } from './leftovers.js';
@@ -13,31 +11,19 @@ import { deleteUnfinished } from './leftovers.js';
 /** How long the removal of a placeholder that nobody needs may take, milliseconds. */
 const REMOVAL_LIMIT_MS = 30_000;
 
-/** What a placeholder stands for. */
-export interface PlaceholderFor {
-    readonly uuid: string;
-    /** The image at its source. */
-    readonly manifest: JsonObject;
-    readonly skipOwnerCheck: boolean;
-    /** Uuid of the job that will fill it: its mark. */
-    readonly jobUuid: string;
-}
-
 /** The remote manifest as a record without files (jobs-and-imports 8.2). @throws 422, 503 */
 async function placeholderRecord(
     services: ImageServices,
     context: RequestContext,
-    { manifest, skipOwnerCheck, jobUuid }: PlaceholderFor,
+    { jobUuid, ...wish }: ImportWish,
 ): Promise<RawImage> {
-    const config = services.config.current;
-    const owned = await withLocalOwner(services, upgradeManifest(manifest), skipOwnerCheck);
-    const options = {
-        rules: manifestRules(config),
-        lifespanDays: config.placeholderImageLifespanDays,
+    const { current } = services.config;
+    const raw = await sourceRecord(services, context, wish.manifest, { ...wish, importId: jobUuid });
+    return asPlaceholder(raw, {
+        rules: manifestRules(current),
+        lifespanDays: current.placeholderImageLifespanDays,
         now: services.clock.now(),
-    };
-    const raw = buildImage('import', inSelectedChannel(services, context, owned), options);
-    return asPlaceholder({ ...raw, x_imgapi: withImportId(raw.x_imgapi, jobUuid) }, options);
+    });
 }
 
 /** Removes a placeholder whose job never came; what cannot be removed now goes when it expires. */
@@ -57,25 +43,24 @@ async function removePlaceholder(
 }
 
 /**
- * Stores a record that stands for an image, then creates the job that makes it; without a job of its own
+ * Stores a record that stands for an image, then starts the job that makes it; without a job of its own
  * the record goes again (jobs-and-imports 8.2).
  *
- * @throws 409 `ImageUuidAlreadyExists`, 422, 500, 503, and what `start` throws
+ * @throws 409 `ImageUuidAlreadyExists`, 422, 500, 503
  */
-export async function withPlaceholder(
+export async function startWithPlaceholder(
     services: JobServices,
     context: RequestContext,
-    wanted: PlaceholderFor,
-    start: () => Promise<StartedJob>,
+    wish: ImportWish,
 ): Promise<StartedJob> {
     const { images } = services;
-    const placeholder = await placeholderRecord(images, context, wanted);
-    await images.imageQueue.run(wanted.uuid, async () => {
+    const placeholder = await placeholderRecord(images, context, wish);
+    await images.imageQueue.run(wish.uuid, async () => {
         await images.archive.write(placeholder);
         await images.database.create(placeholder);
     });
     try {
-        const started = await start();
+        const started = await startImport(services, context, { ...wish, placeholder: true });
         if (started.attached) {
             await removePlaceholder(services, context, placeholder);
         }
