@@ -1,4 +1,4 @@
-import { KeyedQueue } from '../../base/keyed-queue.js';
+import { Places } from '../../base/places.js';
 import type { MantaConnection } from './manta-connection.js';
 import { openObject } from './manta-download.js';
 import { MantaUpload } from './manta-upload.js';
@@ -9,20 +9,17 @@ const MAX_COPIES = 4;
 /** Copies objects by reading and storing them, where no link can be made. */
 export class MantaCopier {
     readonly #connection: MantaConnection;
-    readonly #lanes = new KeyedQueue();
     /** A copy has one connection while it waits for another: one at least must be left for that. */
-    readonly #laneCount: number;
-    #copies = 0;
+    readonly #places: Places;
 
     constructor(connection: MantaConnection) {
         this.#connection = connection;
-        this.#laneCount = Math.min(MAX_COPIES, connection.fileSockets - 1);
+        this.#places = new Places(Math.min(MAX_COPIES, connection.fileSockets - 1));
     }
 
-    /** @throws as {@link ObjectStore} says; status 404 when there is no such object */
+    /** @throws as {@link ObjectStore} says; status 404 when there is no such object; the reason of `signal` */
     async copy(from: string, to: string, signal: AbortSignal | undefined): Promise<void> {
-        this.#copies += 1;
-        await this.#lanes.run(String(this.#copies % this.#laneCount), () => this.#copy(from, to, signal));
+        await this.#places.run(() => this.#copy(from, to, signal), signal);
     }
 
     /** The store checks what it gets by size and MD5; what it has already, the client checks on the way. */

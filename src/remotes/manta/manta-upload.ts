@@ -1,6 +1,6 @@
 import { Readable, type Writable } from 'node:stream';
 import type { MantaClient } from 'manta';
-import { internalError } from '../../base/errors.js';
+import { type ApiError, internalError } from '../../base/errors.js';
 import { TookTooLong } from '../../base/within.js';
 import { MAX_IMAGE_SIZE } from '../../base/constants.js';
 import type { ObjectFacts, ObjectUpload, PutOptions } from '../object-store.js';
@@ -52,6 +52,11 @@ class OutcomeKeeper {
         }
     }
 
+    /** Whether the store says that it has the object. */
+    get isStored(): boolean {
+        return this.#outcome !== undefined && 'facts' in this.#outcome;
+    }
+
     /** Replaces the listener; it is told at once what is known. */
     listen(listener: (outcome: Outcome) => void): void {
         this.#listener = listener;
@@ -91,6 +96,10 @@ function putObject(
     );
 }
 
+function early(): ApiError {
+    return internalError('the store answered before the end of the object');
+}
+
 /** An object on its way to Manta. */
 export class MantaUpload implements ObjectUpload {
     readonly #sink: Writable;
@@ -99,13 +108,20 @@ export class MantaUpload implements ObjectUpload {
     readonly #stallMs: number;
 
     readonly #signal: AbortSignal | undefined;
+    /** Whether the store knows by itself which byte is the last. */
+    readonly #isMeasured: boolean;
 
-    private constructor({ result, call }: StartedCall<Wanted>, stallMs: number, signal?: AbortSignal) {
+    private constructor(
+        { result, call }: StartedCall<Wanted>,
+        stallMs: number,
+        { signal, size = 0 }: PutOptions,
+    ) {
         this.#sink = result.sink;
         this.#outcome = result.outcome;
         this.#call = call;
         this.#stallMs = stallMs;
         this.#signal = signal;
+        this.#isMeasured = size > 0;
         const onAbort = (): void => call.break(signal?.reason as Error);
         signal?.addEventListener('abort', onAbort);
         this.#sink.once('close', () => signal?.removeEventListener('abort', onAbort));
@@ -125,7 +141,7 @@ export class MantaUpload implements ObjectUpload {
             const source = new UploadSource((sink) => done(null, { sink, outcome }));
             putObject(client, path, source, call.headers, options, outcome);
         }, signal);
-        return new MantaUpload(started, connection.limits.stall, signal);
+        return new MantaUpload(started, connection.limits.stall, options);
     }
 
     async write(chunk: Buffer): Promise<void> {
@@ -134,11 +150,7 @@ export class MantaUpload implements ObjectUpload {
         }
         await this.#bounded<undefined>((resolve, reject) => {
             this.#outcome.listen((ended) => {
-                reject(
-                    'error' in ended
-                        ? ended.error
-                        : internalError('the store answered before the end of the object'),
-                );
+                reject('error' in ended ? ended.error : early());
             });
             this.#sink.write(chunk, (error) => {
                 // What the store says is why it failed; what the connection says is only that it did.
@@ -150,6 +162,10 @@ export class MantaUpload implements ObjectUpload {
     }
 
     async end(): Promise<Partial<ObjectFacts>> {
+        if (!this.#isMeasured && this.#outcome.isStored) {
+            await this.abort();
+            throw early();
+        }
         return this.#bounded((resolve, reject) => {
             this.#outcome.listen((ended) => {
                 if ('error' in ended) {
