@@ -5,6 +5,7 @@ import { type Backends, createBackends } from './app/backends.js';
 import { Control } from './app/control.js';
 import { drain } from './app/drain.js';
 import { healthChecks } from './app/health-checks.js';
+import { createJobs, type Jobs } from './app/jobs.js';
 import { LiveConfig } from './app/live-config.js';
 import { countImages, type ImageCounts, metricSources } from './app/metric-sources.js';
 import { reloadConfig } from './app/reload.js';
@@ -26,6 +27,7 @@ import { MetricsListener } from './http/metrics-listener.js';
 import type { RequestMetrics } from './http/metrics.js';
 import { createRoutes } from './http/routes.js';
 import { createHttpServer, type HttpServer } from './http/server.js';
+import { StreamSlots } from './http/stream-slots.js';
 import { recoverUploads } from './images/recover-uploads.js';
 import { DocumentRenderer } from './images/render.js';
 import { BaseLock } from './lock/base-lock.js';
@@ -85,14 +87,18 @@ interface Parts {
     readonly config: LiveConfig;
     readonly directories: BaseDirectories;
     readonly backends: Backends;
+    readonly jobs: Jobs;
     readonly metrics: RequestMetrics | undefined;
 }
 
 async function makeParts({ log }: StartOptions, initial: Config): Promise<Omit<Parts, 'metrics'>> {
     const config = new LiveConfig(initial);
-    const directories = baseDirectories(initial.dataDir);
+    const base = baseDirectories(initial.dataDir);
+    const directories = { ...base, jobs: initial.jobs.dir ?? base.jobs };
     const backends = await createBackends({ config, directories, log, clock: systemClock });
-    return { config, directories, backends };
+    const { images } = backends;
+    const jobs = await createJobs({ config, directories, images, log, clock: systemClock });
+    return { config, directories, backends, jobs };
 }
 
 /** A whole server: the only place where the parts are put together. */
@@ -104,6 +110,7 @@ export class ImageServer {
     readonly #config: LiveConfig;
     readonly #directories: BaseDirectories;
     readonly #backends: Backends;
+    readonly #jobs: Jobs;
     readonly #keys: KeyFiles | undefined;
     readonly #roles: Roles;
     readonly #tasks: ServerTasks;
@@ -122,6 +129,7 @@ export class ImageServer {
         this.#config = config;
         this.#directories = directories;
         this.#backends = parts.backends;
+        this.#jobs = parts.jobs;
         const lock = new BaseLock({
             directories,
             log: log.child({ component: 'lock' }),
@@ -185,11 +193,13 @@ export class ImageServer {
     ): HttpServer {
         const routes = createRoutes({
             images: this.#backends.images,
+            jobs: this.#jobs.services,
             renderer,
             config: this.#config,
             authenticator,
             role: this.#roles,
             control: this.#control,
+            streams: new StreamSlots(this.#config),
             docsDirectory: DOCS_DIRECTORY,
         });
         return createHttpServer({
@@ -305,9 +315,11 @@ export class ImageServer {
                 await writeDataVersion(this.#directories, `imgapi ${VERSION}`);
                 await this.#backends.database.becomeWriter();
             },
+            openJobs: () => this.#jobs.local.open(),
             startTasks: () => this.#tasks.start(),
             endWriting: async () => {
-                const ended = this.#tasks.stop();
+                // Before the lock is given away: the next holder goes on with them.
+                const ended = Promise.all([this.#tasks.stop(), this.#jobs.local.stop()]);
                 // A Manta that is silent would keep them for as long as calls may take; downloads go on.
                 this.#backends.objects?.endCalls();
                 await ended;
@@ -338,6 +350,7 @@ export class ImageServer {
         const port = await this.#http.listen(config.port, config.address);
         this.#log.info(`Image API listening on <http://${config.address}:${port}>.`);
         this.#log.info('startup complete');
+        this.#jobs.local.run();
     }
 
     async #loadKeys(): Promise<void> {
@@ -358,6 +371,8 @@ export class ImageServer {
             () => this.#fail(new Error('the server could not be stopped in time')),
             (shutdownTimeoutSec + STOP_GRACE_SEC) * 1000,
         ).unref();
+        // What it aborts need not be waited for here: the lock is given away when it has ended.
+        void this.#jobs.local.stop();
         await drain({
             http: this.#http,
             log: this.#log,

@@ -11,6 +11,8 @@ export interface RoleActions {
     becomeWriter(): Promise<void>;
     /** Settles what a crash has left half done, before anything else is written; not called where every process writes. */
     settle(): Promise<void>;
+    /** Takes over the jobs that the holder before has left. */
+    openJobs(): Promise<void>;
     /** Starts the background tasks only the holder of the lock runs. */
     startTasks(): void;
     /** Ends them, and resolves when no change of the data is under way any more; none follows. */
@@ -105,6 +107,7 @@ export class Roles implements ProcessRole {
         if (!this.#everyProcessWrites) {
             await this.#actions.settle();
         }
+        await this.#actions.openJobs();
         if (!this.#retired) {
             this.#writing = true;
             this.#actions.startTasks();

@@ -2,7 +2,9 @@ import type { Authenticator } from '../auth/auth.js';
 import type { Config, ConfigSource } from '../base/config-types.js';
 import type { ImageServices } from '../images/context.js';
 import type { DocumentRenderer } from '../images/render.js';
+import type { JobServices } from '../jobs/services.js';
 import type { HealthReport } from '../maintenance/health.js';
+import type { StreamSlots } from './stream-slots.js';
 
 /** What this process may do of the things only one process of a base directory does (operations 4.7). */
 export interface ProcessRole {
@@ -43,12 +45,14 @@ export interface ProcessControl {
 /** What the endpoints need of the server. */
 export interface ApiServices {
     readonly images: ImageServices;
+    readonly jobs: JobServices;
     readonly renderer: DocumentRenderer;
     readonly config: ConfigSource;
     /** Absent with `authType: none`. */
     readonly authenticator: Authenticator | undefined;
     readonly role: ProcessRole;
     readonly control: ProcessControl;
+    readonly streams: StreamSlots;
     /** Directory of the built documentation. */
     readonly docsDirectory: string;
 }

@@ -108,7 +108,7 @@ export function isTerminal(execution: string): boolean {
 }
 
 /** The account a job belongs to; `undefined`: operators only (jobs-and-imports 9.5). */
-export function jobAccount({ params }: JobDocument): string | undefined {
+export function jobAccount({ params }: Pick<JobDocument, 'params'>): string | undefined {
     const account = params?.['account'] ?? params?.['owner_uuid'];
     return typeof account === 'string' ? account : undefined;
 }

@@ -1,0 +1,89 @@
+import { untilAborted } from '../../base/until-aborted.js';
+
+/** Who holds an image, and who waits for it. */
+interface Held {
+    readonly holder: string;
+    /** In the order they came; each call hands the lock over. */
+    readonly waiting: Waiter[];
+}
+
+interface Waiter {
+    readonly holder: string;
+    readonly takes: () => void;
+}
+
+/**
+ * Which job works on which image (jobs-and-imports 9.6). Whoever takes several asks for the base of a
+ * chain first: then no two jobs ever wait for each other.
+ */
+export class ImageLocks {
+    readonly #held = new Map<string, Held>();
+
+    /** Takes an image that nobody has, or that the job has already. @returns whether it has it now */
+    tryTake(imageUuid: string, job: string): boolean {
+        const held = this.#held.get(imageUuid);
+        if (held === undefined) {
+            this.#held.set(imageUuid, { holder: job, waiting: [] });
+            return true;
+        }
+        return held.holder === job;
+    }
+
+    /**
+     * Waits for an image, first come first served.
+     *
+     * @throws the reason of `signal`
+     */
+    async take(imageUuid: string, job: string, signal: AbortSignal): Promise<void> {
+        signal.throwIfAborted();
+        if (this.tryTake(imageUuid, job)) {
+            return;
+        }
+        let waiter: Waiter | undefined;
+        const turn = new Promise<void>((resolve) => {
+            waiter = { holder: job, takes: resolve };
+            this.#held.get(imageUuid)?.waiting.push(waiter);
+        });
+        try {
+            await untilAborted(signal, turn);
+        } catch (error) {
+            this.#leave(imageUuid, job, waiter);
+            throw error;
+        }
+    }
+
+    /** Gives everything free that a job has. */
+    release(job: string): void {
+        for (const [imageUuid, { holder }] of [...this.#held]) {
+            if (holder === job) {
+                this.#handOn(imageUuid);
+            }
+        }
+    }
+
+    /** Images that a job has. */
+    of(job: string): readonly string[] {
+        return [...this.#held].filter(([, { holder }]) => holder === job).map(([imageUuid]) => imageUuid);
+    }
+
+    #leave(imageUuid: string, job: string, waiter: Waiter | undefined): void {
+        const held = this.#held.get(imageUuid);
+        const at = held?.waiting.findIndex((one) => one === waiter) ?? -1;
+        if (at >= 0) {
+            held?.waiting.splice(at, 1);
+        } else if (held?.holder === job) {
+            // It came at the same moment as the end of the wait.
+            this.#handOn(imageUuid);
+        }
+    }
+
+    #handOn(imageUuid: string): void {
+        const [next, ...waiting] = this.#held.get(imageUuid)?.waiting ?? [];
+        if (next === undefined) {
+            this.#held.delete(imageUuid);
+            return;
+        }
+        this.#held.set(imageUuid, { holder: next.holder, waiting });
+        next.takes();
+    }
+}

@@ -1,0 +1,75 @@
+import type { LiveJob } from './live-job.js';
+
+/** What a {@link Scheduler} is made from. */
+export interface SchedulerOptions {
+    /** Jobs that may run at a time. */
+    readonly maxRunning: () => number;
+    /** Runs a job; never rejects. */
+    readonly run: (job: LiveJob) => Promise<void>;
+}
+
+/**
+ * Gives jobs their turn: first come first served, one at a time of one target (jobs-and-imports 9.6).
+ * A job that keeps others from an image runs at once, or those that run might wait for it for ever.
+ */
+export class Scheduler {
+    readonly #options: SchedulerOptions;
+    #waiting: readonly LiveJob[] = [];
+    readonly #running = new Map<LiveJob, Promise<void>>();
+    #mayRun = false;
+
+    constructor(options: SchedulerOptions) {
+        this.#options = options;
+    }
+
+    /** Puts a job at the end of the queue. */
+    add(job: LiveJob): void {
+        this.#waiting = [...this.#waiting, job];
+        this.#fill();
+    }
+
+    /** Lets a job that waits have the next turn; any other job keeps its place. */
+    hurry(job: LiveJob): void {
+        if (this.#waiting.includes(job)) {
+            this.#waiting = [job, ...this.#waiting.filter((one) => one !== job)];
+            this.#fill();
+        }
+    }
+
+    /** Lets jobs run. */
+    start(): void {
+        this.#mayRun = true;
+        this.#fill();
+    }
+
+    /** Lets none begin any more; resolves when those that run have ended, which is not its doing. */
+    async stop(): Promise<void> {
+        this.#mayRun = false;
+        await Promise.all(this.#running.values());
+    }
+
+    #fill(): void {
+        while (this.#mayRun) {
+            const next = this.#next();
+            if (next === undefined) {
+                return;
+            }
+            this.#waiting = this.#waiting.filter((job) => job !== next);
+            this.#running.set(next, this.#run(next));
+        }
+    }
+
+    #next(): LiveJob | undefined {
+        const busy = new Set([...this.#running.keys()].map(({ state }) => state.target));
+        const hasRoom = this.#running.size < this.#options.maxRunning();
+        return this.#waiting.find(
+            ({ state }) => !busy.has(state.target) && (hasRoom || state.own.locks.length > 0),
+        );
+    }
+
+    async #run(job: LiveJob): Promise<void> {
+        await this.#options.run(job);
+        this.#running.delete(job);
+        this.#fill();
+    }
+}
