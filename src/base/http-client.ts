@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
+import { EgressGuard, systemLookup, type HostLookup } from './egress/egress-guard.js';
 import { readJson, readProblem } from './http-body.js';
 import { Connections } from './http-connections.js';
 import { isLost, isUnsent, OutgoingError, toOutgoingError } from './http-errors.js';
@@ -8,6 +9,7 @@ import { PEERS, type OutgoingSettingsSource, type PeerKind } from './http-peers.
 import { discard, redirectTarget } from './http-redirects.js';
 import type { AddressSupplier } from './http-supplier.js';
 import { authorizationOf, loggableUrl, parseHttpUrl } from './http-urls.js';
+import { within } from './within.js';
 
 /**
  * How long to wait for what, milliseconds (README table D). 0: without limit, for all but connections;
@@ -31,6 +33,8 @@ export interface OutgoingRequest {
     readonly peer: PeerKind;
     /** Where the URL comes from; default: the configuration. */
     readonly supplier?: AddressSupplier;
+    /** Redirects to plain http are not followed. */
+    readonly httpsOnly?: boolean;
     /** Added to the query string of the URL. */
     readonly query?: Readonly<Record<string, string>>;
     readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
@@ -84,6 +88,8 @@ export interface HttpClientOptions {
     readonly timeouts?: Partial<OutgoingTimeouts>;
     /** Default: the environment variable `NO_PROXY` or `no_proxy`. */
     readonly noProxy?: string;
+    /** Finds the addresses of names that are to be checked; default: as the system does. */
+    readonly lookup?: HostLookup;
 }
 
 const DEFAULT_TIMEOUTS: OutgoingTimeouts = {
@@ -141,6 +147,7 @@ function withoutAuthorization(headers: Hop['headers']): Hop['headers'] {
 export class HttpClient {
     readonly #config: OutgoingSettingsSource;
     readonly #connections: Connections;
+    readonly #guard: EgressGuard;
     readonly #retryDelaysMs: readonly number[];
     readonly #timeouts: OutgoingTimeouts;
 
@@ -149,6 +156,7 @@ export class HttpClient {
         const noProxy = options.noProxy ?? process.env['NO_PROXY'] ?? process.env['no_proxy'] ?? '';
         this.#config = config;
         this.#connections = new Connections({ config, noProxy });
+        this.#guard = new EgressGuard(config, options.lookup ?? systemLookup);
         this.#retryDelaysMs = options.retryDelaysMs ?? RETRY_DELAYS_MS;
         this.#timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
     }
@@ -202,7 +210,7 @@ export class HttpClient {
         for (let redirects = 0; ; redirects += 1) {
             const { statusCode: status, headers, body } = await this.#send(request, hop, signal);
             const what = `${request.method ?? 'GET'} ${loggableUrl(hop.url)}`;
-            const next = isRead ? redirectTarget(status, headers, hop.url) : undefined;
+            const next = isRead ? redirectTarget(status, headers, hop.url, request.httpsOnly) : undefined;
             if (next === undefined) {
                 if (status < 200 || status > 299) {
                     const problem = await readProblem(body);
@@ -214,7 +222,9 @@ export class HttpClient {
             }
             discard(body);
             if (redirects >= MAX_REDIRECTS) {
-                throw new OutgoingError('malformed', `${what}: more than ${MAX_REDIRECTS} redirects`);
+                throw new OutgoingError('malformed', `${what}: more than ${MAX_REDIRECTS} redirects`, {
+                    status,
+                });
             }
             const isElsewhere = next.origin !== hop.url.origin;
             hop = { url: next, headers: isElsewhere ? withoutAuthorization(hop.headers) : hop.headers };
@@ -227,7 +237,9 @@ export class HttpClient {
         const { connectMs, headersMs, stallMs } = { ...this.#timeouts, ...request.timeouts };
         for (let tries = 0; ; tries += 1) {
             try {
-                const way = this.#connections.to(hop.url, request.peer, connectMs);
+                const checked = this.#guard.check(hop.url, request.supplier ?? 'config', signal);
+                const addresses = await within(connectMs, checked);
+                const way = this.#connections.to(hop.url, request.peer, connectMs, addresses);
                 return await way.dispatcher.request({
                     origin: hop.url.origin,
                     path: way.target,

@@ -1,4 +1,6 @@
+import type { LookupFunction } from 'node:net';
 import { Pool, ProxyAgent, type Dispatcher } from 'undici';
+import type { HostAddress } from './egress/egress-guard.js';
 import { OutgoingError } from './http-errors.js';
 import { bypassesProxy } from './http-no-proxy.js';
 import { PEERS, type OutgoingSettingsSource, type PeerKind } from './http-peers.js';
@@ -23,6 +25,8 @@ interface PoolFacts {
     readonly insecure: boolean;
     readonly maxSockets: number;
     readonly connectMs: number;
+    /** The only addresses to connect to; `undefined`: those of the name. */
+    readonly addresses: readonly HostAddress[] | undefined;
 }
 
 /** What {@link Connections} are made from. */
@@ -43,11 +47,29 @@ function proxyUrl(configured: unknown): URL | undefined {
     return url;
 }
 
+/** Resolvers shuffle addresses; the same ones are to share their connections. */
+function inOrder(addresses: readonly HostAddress[] | undefined): readonly HostAddress[] | undefined {
+    return addresses?.toSorted((a, b) => a.family - b.family || (a.address < b.address ? -1 : 1));
+}
+
+/** Answers with these addresses, whatever the name: connections lead to what has been checked. */
+function pinnedTo(addresses: readonly HostAddress[]): LookupFunction {
+    return (_name, options, callback) => {
+        const [first] = addresses;
+        if (options.all === true || first === undefined) {
+            callback(null, [...addresses]);
+        } else {
+            callback(null, first.address, first.family);
+        }
+    };
+}
+
 function createDispatcher(facts: PoolFacts): Dispatcher {
-    const { origin, proxy, insecure, maxSockets: connections, connectMs: timeout } = facts;
+    const { origin, proxy, insecure, maxSockets: connections, connectMs: timeout, addresses } = facts;
     const tls = { timeout, ...(insecure ? { rejectUnauthorized: false } : {}) };
     if (proxy === undefined) {
-        return new Pool(origin, { connections, connect: tls });
+        const pinned = addresses === undefined ? {} : { lookup: pinnedTo(addresses) };
+        return new Pool(origin, { connections, connect: { ...tls, ...pinned } });
     }
     if (origin.startsWith('http:')) {
         // Proxies commonly tunnel to the HTTPS port only, so plain requests are theirs to make.
@@ -84,9 +106,10 @@ export class Connections {
     /**
      * The way to a server; to be used before anything else is waited for.
      *
+     * @param addresses where the connection may lead to; a proxy finds its own way
      * @throws OutgoingError when the configured proxy is unusable, or after {@link close}
      */
-    to(url: URL, peer: PeerKind, connectMs: number): Connection {
+    to(url: URL, peer: PeerKind, connectMs: number, addresses?: readonly HostAddress[]): Connection {
         const config = this.#config.current;
         const { proxied, isInsecure } = PEERS[peer];
         const proxy = proxied && !bypassesProxy(url, this.#noProxy) ? proxyUrl(config.httpProxy) : undefined;
@@ -96,6 +119,7 @@ export class Connections {
             insecure: isInsecure(config),
             maxSockets: Math.max(1, Math.floor(config.maxSockets)),
             connectMs,
+            addresses: proxy === undefined ? inOrder(addresses) : undefined,
         });
         const path = `${url.pathname}${url.search}`;
         if (proxy === undefined || url.protocol === 'https:') {

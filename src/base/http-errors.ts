@@ -23,7 +23,7 @@ export interface OutgoingErrorFacts {
  */
 export class OutgoingError extends Error {
     readonly kind: OutgoingErrorKind;
-    /** Status of the answer; only of kind `status`. */
+    /** Status of the answer; of kind `status`, and of redirects that cannot be followed. */
     readonly status: number | undefined;
     /** Body of the answer, if it was JSON of a modest size; only of kind `status`. */
     readonly body: unknown;

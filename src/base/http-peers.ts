@@ -1,10 +1,11 @@
 import type { Config } from './config-types.js';
 
-/** What of a configuration counts for requests to other servers. */
+/** What of a configuration counts for requests to other servers; without `egress`, its defaults hold. */
 export type OutgoingSettings = Pick<
     Config,
     'maxSockets' | 'serverName' | 'httpProxy' | 'allowInsecure' | 'dockerRegistryInsecure'
->;
+> &
+    Partial<Pick<Config, 'egress'>>;
 
 /** The settings in force; they may change between two requests. */
 export interface OutgoingSettingsSource {

@@ -11,7 +11,6 @@ export const UNUSED_KEYS: ReadonlySet<string> = new Set([
     'docker',
     'dockerIdentityToken',
     'dockerRegistryInsecure',
-    'egress',
     'httpProxy',
     'imgapiUrlFromDatacenter',
     'jobs',
