@@ -19,6 +19,7 @@ export type StepName =
     | 'PAUTH'
     | 'NAMED'
     | 'WRITER'
+    | 'HOLD'
     | 'UUID'
     | 'ACCOUNT'
     | 'CHAN'
@@ -71,6 +72,15 @@ function requireName(call: Call): Call {
 function requireWriter(call: Call): Call {
     if (!call.services.role.isWriter()) {
         throw serviceUnavailable('this process is a reader', 1);
+    }
+    return call;
+}
+
+/** Refuses what only the process that runs the jobs can do, where they are run here (README table B, HOLD). */
+function requireKeeper(call: Call): Call {
+    const { engine, local } = call.services.jobs;
+    if (engine === local) {
+        local.requireKeeper();
     }
     return call;
 }
@@ -163,6 +173,7 @@ const STEPS: Readonly<Record<StepName, Step>> = {
     PAUTH: authenticateIfAsked,
     NAMED: requireName,
     WRITER: requireWriter,
+    HOLD: requireKeeper,
     UUID: requireUuid,
     ACCOUNT: checkAccount,
     CHAN: (call) => selectChannel(call, false),

@@ -6,6 +6,12 @@ export const accountParameter: ParameterFacts = {
     summary: 'UUID of the account the call is made for; visibility and ownership rules then apply.',
 };
 
+/** The account whose jobs a call may know of. */
+export const jobAccountParameter: ParameterFacts = {
+    name: 'account',
+    summary: 'UUID of an account; only its own jobs are there then.',
+};
+
 /** The channel of a call that changes something. */
 export const channelParameter: ParameterFacts = {
     name: 'channel',

@@ -14,6 +14,8 @@ import { imageFileEndpoints } from './endpoints/image-file.js';
 import { imageIconEndpoints } from './endpoints/image-icon.js';
 import { listImageJobsEndpoint } from './endpoints/image-jobs.js';
 import { imageSharingEndpoints } from './endpoints/image-sharing.js';
+import { jobProgressEndpoints } from './endpoints/job-progress.js';
+import { jobEndpoints } from './endpoints/jobs.js';
 import { lineageEndpoints } from './endpoints/lineage.js';
 import { listImagesEndpoint } from './endpoints/list-images.js';
 import { pingEndpoint } from './endpoints/ping.js';
@@ -36,6 +38,8 @@ export const ENDPOINTS: readonly Endpoint[] = [
     ...lineageEndpoints,
     cloneImageEndpoint,
     ...imageSharingEndpoints,
+    ...jobEndpoints,
+    ...jobProgressEndpoints,
     listChannelsEndpoint,
     pingEndpoint,
     healthEndpoint,
