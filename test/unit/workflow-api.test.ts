@@ -1,7 +1,6 @@
 // Where clients are told to ask for jobs (jobs-and-imports 8.2, 9.5).
 import type { Config } from '#lib/base/config-types.js';
 import { jobReply, workflowApi, type JobCall, type JobFacts } from '#lib/http/workflow-api.js';
-import type { JobServices } from '#lib/jobs/services.js';
 import t from 'tap';
 import { JobEngineDouble } from '../doubles/job-engine-double.js';
 import { FATHER, UNKNOWN } from '../helpers/images.js';
