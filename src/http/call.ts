@@ -107,6 +107,9 @@ export class Call {
             version2: exchange.version2,
             userAgent: exchange.headers['user-agent'] ?? '',
             accountGiven: exchange.query.has('account'),
+            ...(exchange.headers['x-request-id'] === undefined
+                ? {}
+                : { clientRequestId: exchange.requestId }),
             ...(account === undefined ? {} : { account }),
             ...(this.user === undefined ? {} : { user: this.user }),
             ...(channel === undefined ? {} : { channel }),

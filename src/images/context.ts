@@ -52,6 +52,8 @@ export interface ImageServices {
 /** Who calls and how, as far as use-cases need it. */
 export interface RequestContext {
     readonly requestId: string;
+    /** The same, if the client has chosen it by `x-request-id`; a workflow service gets it (jobs-and-imports 0.5). */
+    readonly clientRequestId?: string;
     readonly log: Logger;
     /** Aborted when the client has gone or the server gives up waiting. */
     readonly signal: AbortSignal;

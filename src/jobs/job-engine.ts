@@ -14,6 +14,8 @@ export interface NewJob {
      * records can be marked with it before the job exists.
      */
     readonly uuid: string;
+    /** The id the client gave its request; a workflow service gets it, too. */
+    readonly requestId?: string;
     /** Kept with the job and shown to nobody, for what only the embedded engine needs to know. */
     readonly hidden?: JsonObject;
 }

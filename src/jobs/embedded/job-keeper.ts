@@ -9,10 +9,11 @@ import { newUuid } from '../../base/uuid.js';
 import { within } from '../../base/within.js';
 import type { NewJob, StartedJob } from '../job-engine.js';
 import type { JobKind } from '../job-kind.js';
+import { doesTheSame } from '../same-job.js';
 import { acceptedRecord } from './accept.js';
 import { ImageLocks } from './image-locks.js';
 import { canceled, CANCELED } from './job-changes.js';
-import { doesTheSame, holdsTarget } from './job-lists.js';
+import { holdsTarget } from './job-lists.js';
 import type { JobRecord } from './job-record.js';
 import { JobRunner } from './job-runner.js';
 import type { JobStore } from './job-store.js';
@@ -125,6 +126,15 @@ export class JobKeeper {
         return job !== undefined && job.state.own.phase !== 'done';
     }
 
+    /** @throws 503 when no more jobs can wait */
+    requireRoom(): void {
+        const { maxQueued } = this.#options.config.current.jobs;
+        const queued = this.records().filter(({ execution }) => execution === 'queued').length;
+        if (queued + this.#accepting.size >= maxQueued) {
+            throw serviceUnavailable('job queue is full');
+        }
+    }
+
     /** @throws as the port's `start` */
     async start(kind: JobKind, wish: NewJob): Promise<StartedJob> {
         const canAttach = kind.busyTarget === 'attach';
@@ -137,12 +147,8 @@ export class JobKeeper {
         if (attached !== undefined) {
             return { uuid: attached.uuid, attached: true };
         }
-        const { config, clock } = this.#options;
-        const queued = this.records().filter(({ execution }) => execution === 'queued').length;
-        if (queued + this.#accepting.size >= config.current.jobs.maxQueued) {
-            throw serviceUnavailable('job queue is full');
-        }
-        const job = await this.#write(acceptedRecord(kind, wish, clock));
+        this.requireRoom();
+        const job = await this.#write(acceptedRecord(kind, wish, this.#options.clock));
         this.#scheduler.add(job);
         return { uuid: job.uuid, attached: false };
     }
@@ -219,7 +225,7 @@ export class JobKeeper {
      */
     #attach(wish: NewJob): JobRecord | undefined {
         const busy = this.records().filter((record) => holdsTarget(record, wish));
-        const same = busy.find((record) => doesTheSame(record, wish));
+        const same = busy.find((record) => doesTheSame(record.params, wish.params));
         if (same === undefined && busy.length > 0) {
             throw imageUuidAlreadyExists(wish.imageUuid);
         }

@@ -53,12 +53,3 @@ export function about(
 export function holdsTarget({ task, target, execution }: JobRecord, wish: NewJob): boolean {
     return task === wish.task && target === wish.target && !isTerminal(execution);
 }
-
-/** Whether a job does what is wished for: the same source, or datacenter, and account (jobs-and-imports 9.6). */
-export function doesTheSame(record: JobRecord, { params }: NewJob): boolean {
-    const isSame = (key: string): boolean => record.params[key] === params[key];
-    return (
-        isSame('account') &&
-        ((params['datacenter'] !== undefined && isSame('datacenter')) || isSame('source'))
-    );
-}

@@ -1,53 +1,12 @@
 import type { Clock } from '../../base/clock.js';
 import type { JobProgress, StepError } from '../job.js';
 import type { ProgressMeter } from '../progress-meter.js';
-
-/** Time over which the rate is taken, seconds (jobs-and-imports 8.3). */
-const WINDOW_SECONDS = 10;
+import { RecentBytes } from '../recent-bytes.js';
 
 /** What is kept beside the numbers that are shown, so that a later process can go on counting. */
 export interface KeptNumbers {
     /** Bytes of the images that are there, by their uuid: an image counts once, however often it is repeated. */
     readonly ended: Readonly<Record<string, number>>;
-}
-
-/** Bytes of the last seconds, a slot each. */
-class RecentBytes {
-    readonly #slots = new Array<number>(WINDOW_SECONDS).fill(0);
-    /** Second, since the epoch, that was counted last. */
-    #second = 0;
-    #firstSecond: number | undefined;
-
-    add(now: number, bytes: number): void {
-        const second = this.#moveTo(now);
-        this.#firstSecond ??= second;
-        this.#slots[second % WINDOW_SECONDS] = (this.#slots[second % WINDOW_SECONDS] ?? 0) + bytes;
-    }
-
-    /** Bytes a second; while less than the whole window is known, over what is. */
-    rate(now: number): number {
-        const second = this.#moveTo(now);
-        const known = second - (this.#firstSecond ?? second) + 1;
-        const sum = this.#slots.reduce((total, one) => total + one, 0);
-        return Math.round(sum / Math.min(WINDOW_SECONDS, Math.max(1, known)));
-    }
-
-    /** Empties the slots of the seconds in which nothing came. */
-    #moveTo(now: number): number {
-        const second = Math.floor(now / 1000);
-        const passed = second - this.#second;
-        if (passed < 0 || passed >= WINDOW_SECONDS) {
-            // A clock that was set back makes what was counted meaningless.
-            this.#slots.fill(0);
-            this.#firstSecond = undefined;
-        } else {
-            for (let one = this.#second + 1; one <= second; one += 1) {
-                this.#slots[one % WINDOW_SECONDS] = 0;
-            }
-        }
-        this.#second = second;
-        return second;
-    }
 }
 
 /** The numbers of a job of which nothing is known yet. */

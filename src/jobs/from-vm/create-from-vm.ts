@@ -173,6 +173,7 @@ async function start(
             imageUuid: raw.uuid,
             params,
             uuid: newUuid(),
+            ...(context.clientRequestId === undefined ? {} : { requestId: context.clientRequestId }),
         } as const;
         const { uuid: jobUuid } = await services.engine.start(job, signal);
         return { imageUuid: raw.uuid, jobUuid };

@@ -95,6 +95,7 @@ export async function startImport(
         imageUuid: uuid,
         params: jobParams(services, context, wish, origins),
         uuid: wish.jobUuid,
+        ...(context.clientRequestId === undefined ? {} : { requestId: context.clientRequestId }),
         hidden: { supplier: address.supplier, sizes: transferSizes([...origins, { uuid, manifest }]) },
     } as const;
     return await services.engine.start(job, context.signal);
