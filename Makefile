@@ -42,11 +42,18 @@ test: all build/.tests
 
 # Types, lint, format, floors and documentation tables.
 .PHONY: check
-check: all build/.tests
+check: all build/.tests check-windows-prepare-image
 	$(BIN)/eslint .
 	$(BIN)/prettier --check .
 	$(BIN)/depcruise --config .dependency-cruiser.cjs src
 	$(NODE) lib/cli/docs-tables.js --check
+
+# The script must fit into the metadata of an instance.
+WINDOWS_PREPARE_IMAGE = tools/prepare-image/windows-prepare-image
+.PHONY: check-windows-prepare-image
+check-windows-prepare-image:
+	@size=$$(wc -c < $(WINDOWS_PREPARE_IMAGE)); if [ $$size -gt 3000 ]; then \
+		echo "$(WINDOWS_PREPARE_IMAGE) has $$size bytes, more than 3000" >&2; exit 1; fi
 
 .PHONY: docs
 docs: $(DOCS)
