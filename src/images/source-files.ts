@@ -58,3 +58,16 @@ export function sourceFiles(manifest: JsonObject): readonly SourceFile[] {
     }
     return files.map((entry: JsonValue, index) => fileOf(uuid, index, entry));
 }
+
+/**
+ * One of {@link sourceFiles}, when they are read again.
+ *
+ * @throws 503 `RemoteSourceError`
+ */
+export function sourceFile(manifest: JsonObject, index: number): SourceFile {
+    const file = sourceFiles(manifest)[index];
+    if (file === undefined) {
+        throw unusable(text(manifest['uuid']), `image has no file at index ${index} any more`);
+    }
+    return file;
+}
