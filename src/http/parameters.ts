@@ -57,3 +57,16 @@ export const sha1Parameter: ParameterFacts = {
     name: 'sha1',
     summary: 'Hex SHA-1 of the bytes; the upload fails if they have another one.',
 };
+
+/** How the file is compressed. */
+export const compressionParameter: ParameterFacts = {
+    name: 'compression',
+    summary: '`gzip`, `bzip2`, `xz` or `none`.',
+    required: true,
+};
+
+/** What is in the file. */
+export const datasetGuidParameter: ParameterFacts = {
+    name: 'dataset_guid',
+    summary: 'GUID of the ZFS dataset in the file.',
+};

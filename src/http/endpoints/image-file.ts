@@ -1,3 +1,4 @@
+import { addFileFromSource } from '../../images/add-file-from-source.js';
 import { addImageFile } from '../../images/add-image-file.js';
 import { findImageFile, openImageFile } from '../../images/open-file.js';
 import type { Call } from '../call.js';
@@ -8,18 +9,30 @@ import {
     accountParameter,
     channelOrAnyParameter,
     channelParameter,
+    compressionParameter,
+    datasetGuidParameter,
     sha1Parameter,
     storageParameter,
     viaParameter,
 } from '../parameters.js';
 import type { Reply } from '../reply.js';
-import { notAvailable } from '../unavailable.js';
 import { uploadFacts } from '../upload.js';
+
+/** From another image server; the body does not matter (http-api 3.9). */
+async function addFromSource(call: Call, source: string): Promise<Reply> {
+    const storage = call.exchange.query.get('storage');
+    const { raw } = await addFileFromSource(call.services.images, call.context, call.uuid, {
+        source,
+        ...(storage === undefined ? {} : { storage }),
+    });
+    return documentReply(call, raw);
+}
 
 async function add(call: Call): Promise<Reply> {
     const { query } = call.exchange;
-    if (query.has('source')) {
-        throw notAvailable('adding a file from a source');
+    const source = query.raw('source');
+    if (source !== undefined) {
+        return addFromSource(call, source);
     }
     const compression = query.get('compression');
     const datasetGuid = query.get('dataset_guid');
@@ -49,10 +62,15 @@ export const imageFileEndpoints: readonly Endpoint[] = [
         parameters: [
             accountParameter,
             channelParameter,
-            { name: 'compression', summary: '`gzip`, `bzip2`, `xz` or `none`.', required: true },
+            compressionParameter,
             sha1Parameter,
-            { name: 'dataset_guid', summary: 'GUID of the ZFS dataset in the file.' },
+            datasetGuidParameter,
             storageParameter,
+            {
+                name: 'source',
+                summary:
+                    'URL of the image server to copy all files of the image from, instead of the body; it may carry `?channel=`. Then `compression`, `sha1` and `dataset_guid` are its, too.',
+            },
         ],
         chain: ['AUTH', 'WRITER', 'UUID', 'CHAN', 'LOAD', 'OWNER'],
         handle: add,
