@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError } from '../base/errors.js';
+import { TookTooLong, within } from '../base/within.js';
 import { loadImage } from '../images/load.js';
 import { isTerminal, type JobView, type ProgressSnapshot } from '../jobs/job.js';
 import type { JobEngine } from '../jobs/job-engine.js';
@@ -97,14 +98,20 @@ class JobFollower {
 
     /** Waits for a change, or until what could not be told yet is due. @returns whether it was a change */
     async #wait(changed: Promise<boolean>, view: JobView | undefined): Promise<boolean> {
-        const options = { signal: this.#signal };
-        if (view === undefined) {
-            await delay(PROGRESS_MS, undefined, options);
-            return Promise.race([changed, Promise.resolve(false)]);
+        const isLost = view === undefined;
+        const isHeld = !isLost && told(view.progress) !== this.#told;
+        await delay(isLost ? PROGRESS_MS : LOOK_MS, undefined, { signal: this.#signal });
+        if (!isLost && !isHeld) {
+            return changed;
         }
-        const isDue = told(view.progress) === this.#told ? undefined : this.#untilDue();
-        await delay(LOOK_MS, undefined, options);
-        return isDue === undefined ? changed : Promise.race([changed, delay(isDue, false, options)]);
+        try {
+            return await within(isLost ? 0 : this.#untilDue(), changed);
+        } catch (error) {
+            if (error instanceof TookTooLong) {
+                return false;
+            }
+            throw error;
+        }
     }
 
     #untilDue(): number {

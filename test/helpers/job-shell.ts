@@ -1,6 +1,7 @@
 import type { Config } from '#lib/base/config-types.js';
 import type { JobServices } from '#lib/jobs/services.js';
 import { DocumentRenderer } from '#lib/images/render.js';
+import { toRoute, type Endpoint } from '#lib/http/endpoint.js';
 import { createRoutes } from '#lib/http/routes.js';
 import type { ApiServices } from '#lib/http/services.js';
 import { StreamSlots } from '#lib/http/stream-slots.js';
@@ -15,6 +16,8 @@ export interface JobShellOptions {
     /** Base URL of a workflow service that runs the jobs; absent: they are run here. */
     readonly workflowApi?: string;
     readonly config?: Partial<Config>;
+    /** Beside those of the product. */
+    readonly endpoints?: readonly Endpoint[];
 }
 
 /** The real endpoints over the wire, on jobs that a test makes up. */
@@ -62,7 +65,8 @@ export async function startJobShell(t: Test, options: JobShellOptions = {}): Pro
         role: { isWriter: () => role.writer, isHolder: () => local.keeps, isDraining: () => role.draining },
         streams: new StreamSlots(config),
     };
-    const shell = await startShell(t, createRoutes(services as ApiServices));
+    const extra = (options.endpoints ?? []).map((endpoint) => toRoute(endpoint, services as ApiServices));
+    const shell = await startShell(t, [...createRoutes(services as ApiServices), ...extra]);
     t.teardown(() => shell.client.close());
     return Object.assign(shell, { bench, local, engine, role });
 }
