@@ -1,6 +1,6 @@
 import { OutgoingError } from '../base/http-errors.js';
 import type { JsonObject } from '../manifest/types.js';
-import type { SourceAddress } from '../remotes/image-source.js';
+import type { SourceAddress, SourceRequest } from '../remotes/image-source.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { failsAsRemote } from './remote-failure.js';
 
@@ -14,9 +14,11 @@ export async function sourceManifest(
     { requestId, signal }: RequestContext,
     uuid: string,
     address: SourceAddress,
+    timeouts?: SourceRequest['timeouts'],
 ): Promise<JsonObject> {
+    const request = { requestId, signal, ...(timeouts === undefined ? {} : { timeouts }) };
     const read = async (): Promise<JsonObject> => {
-        const manifest = await services.sources.at(address).manifest(uuid, { requestId, signal });
+        const manifest = await services.sources.at(address).manifest(uuid, request);
         if (manifest['uuid'] !== uuid) {
             throw new OutgoingError('malformed', `the manifest of image ${uuid} is that of another image`);
         }

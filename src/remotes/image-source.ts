@@ -21,6 +21,13 @@ export interface SourceRequest {
     /** Id of the request or job that is being served. */
     readonly requestId?: string;
     readonly signal: AbortSignal;
+    /** Milliseconds; default: those of all requests to other servers (README table D). */
+    readonly timeouts?: {
+        /** For a connection. */
+        readonly connectMs: number;
+        /** For more of a body. */
+        readonly stallMs: number;
+    };
 }
 
 /** Where to go on with a file that has been received in part. */

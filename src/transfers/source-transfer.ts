@@ -5,6 +5,7 @@ import type { OpenedSourceFile, ResumePoint } from '../remotes/image-source.js';
 import { receiveFile, type ReceivedFile, type ReceivingWriter } from './receive.js';
 import { ResumableBody, SourceChangedError } from './resumable-body.js';
 import { Retries, type RetryPolicy } from './retries.js';
+import { retrying } from './retrying.js';
 
 /** What the manifest of the source says of a file. */
 export interface ExpectedFile {
@@ -15,8 +16,8 @@ export interface ExpectedFile {
 }
 
 /** Where one try puts the bytes. */
-export interface TransferTry {
-    readonly writer: ReceivingWriter;
+export interface TransferTry<Writer extends ReceivingWriter = ReceivingWriter> {
+    readonly writer: Writer;
     /** Bytes that are there from an earlier try, and where to go on; absent: none. */
     readonly kept?: {
         readonly bytes: () => AsyncIterable<Buffer>;
@@ -37,14 +38,17 @@ export interface TransferProgress {
 }
 
 /** What {@link transferFile} needs. */
-export interface TransferOptions<File extends ExpectedFile> {
+export interface TransferOptions<
+    File extends ExpectedFile,
+    Writer extends ReceivingWriter = ReceivingWriter,
+> {
     readonly file: File;
-    /** The file by the manifest as it is now. @throws OutgoingError, ApiError */
+    /** The file by the manifest as it is now, asked for once. @throws OutgoingError, ApiError */
     readonly readAgain: (signal: AbortSignal) => Promise<File>;
     /** @throws OutgoingError */
     readonly open: (resume: ResumePoint | undefined, signal: AbortSignal) => Promise<OpenedSourceFile>;
     /** @param fresh whether what an earlier try has left must not be used */
-    readonly begin: (file: File, fresh: boolean) => Promise<TransferTry>;
+    readonly begin: (file: File, fresh: boolean) => Promise<TransferTry<Writer>>;
     readonly retries: RetryPolicy;
     /** Longest time without a byte, milliseconds. */
     readonly stallMs: number;
@@ -57,10 +61,13 @@ export interface TransferOptions<File extends ExpectedFile> {
 }
 
 /** A file that has come whole: its entry in the manifest, and what came. */
-export interface TransferredFile<File extends ExpectedFile> {
+export interface TransferredFile<
+    File extends ExpectedFile,
+    Writer extends ReceivingWriter = ReceivingWriter,
+> {
     readonly file: File;
     readonly received: ReceivedFile;
-    readonly writer: ReceivingWriter;
+    readonly writer: Writer;
 }
 
 /**
@@ -118,21 +125,21 @@ function requireAllowed({ size }: ExpectedFile): void {
 }
 
 /** One file on its way from another image server, over as many tries as it takes (jobs-and-imports 9.7). */
-class Transfer<File extends ExpectedFile> {
-    readonly #options: TransferOptions<File>;
+class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
+    readonly #options: TransferOptions<File, Writer>;
     readonly #retries: Retries;
     #file: File;
     /** Bytes the progress knows of. */
     #counted = 0;
 
-    constructor(options: TransferOptions<File>) {
+    constructor(options: TransferOptions<File, Writer>) {
         this.#options = options;
         this.#retries = new Retries(options.retries);
         this.#file = options.file;
     }
 
-    async run(): Promise<TransferredFile<File>> {
-        const { progress, signal, readAgain, fails } = this.#options;
+    async run(): Promise<TransferredFile<File, Writer>> {
+        const { progress, signal, readAgain, retries, fails } = this.#options;
         let hasMismatched = false;
         for (let fresh = false; ; fresh = true) {
             try {
@@ -148,12 +155,12 @@ class Transfer<File extends ExpectedFile> {
                 }
             }
             progress.startedOver();
-            this.#file = await readAgain(signal).catch(fails);
+            this.#file = await retrying(retries, signal, () => readAgain(signal)).catch(fails);
         }
     }
 
     /** @throws Mismatch, SourceChangedError: it may be tried once more from zero; else what to answer */
-    async #try(fresh: boolean): Promise<TransferredFile<File>> {
+    async #try(fresh: boolean): Promise<TransferredFile<File, Writer>> {
         const { begin, progress, what, signal } = this.#options;
         const file = this.#file;
         requireAllowed(file);
@@ -265,8 +272,8 @@ class Transfer<File extends ExpectedFile> {
  *
  * @throws 400 `Download`, 500, 503; what `fails` throws; the reason of the signal
  */
-export function transferFile<File extends ExpectedFile>(
-    options: TransferOptions<File>,
-): Promise<TransferredFile<File>> {
+export function transferFile<File extends ExpectedFile, Writer extends ReceivingWriter>(
+    options: TransferOptions<File, Writer>,
+): Promise<TransferredFile<File, Writer>> {
     return new Transfer(options).run();
 }
