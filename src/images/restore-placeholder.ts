@@ -1,6 +1,6 @@
 import type { RawImage } from '../manifest/types.js';
 import { isPlaceholder } from '../manifest/state.js';
-import { storeChange } from './change-image.js';
+import { type Draft, storeChange } from './change-image.js';
 import { inClaimedPlaces } from './claimed-places.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { noteFiles, requireNoDependents } from './delete-image.js';
@@ -24,7 +24,7 @@ export async function restorePlaceholder(
     await services.imageQueue.run(uuid, async () => {
         const seen = await ownImageSeen(services, context, uuid);
         await inClaimedPlaces(services, [uuid], options, async (cleanup) => {
-            const change = async (raw: RawImage): Promise<RawImage | undefined> => {
+            const change = async (raw: RawImage): Promise<Draft | undefined> => {
                 requireAccess(context, raw);
                 requireOwner(context, raw);
                 if (isPlaceholder(raw)) {
@@ -32,7 +32,7 @@ export async function restorePlaceholder(
                 }
                 await requireNoDependents(services, uuid, {}, context.signal);
                 await noteFiles(services, raw, cleanup);
-                return placeholder;
+                return { ...placeholder };
             };
             await storeChange(services, uuid, change, { seen });
             await forgetAside(services, uuid, context.log);

@@ -1,4 +1,4 @@
-import { deleteImage } from '../../images/delete-image.js';
+import { deleteImageUnlessMade } from '../../jobs/from-vm/delete-from-node.js';
 import type { Endpoint } from '../endpoint.js';
 import { accountParameter, channelParameter } from '../parameters.js';
 
@@ -16,7 +16,7 @@ export const deleteImageEndpoint: Endpoint = {
     chain: ['AUTH', 'WRITER', 'UUID', 'CHAN', 'LOAD', 'OWNER'],
     handle: async (call) => {
         const forceAllChannels = call.exchange.query.boolean('force_all_channels') ?? false;
-        await deleteImage(call.services.images, call.context, call.uuid, forceAllChannels);
+        await deleteImageUnlessMade(call.services.jobs, call.context, call.uuid, forceAllChannels);
         return { kind: 'empty', status: 204 };
     },
 };
