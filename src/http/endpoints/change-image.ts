@@ -14,6 +14,7 @@ import type { Action, Endpoint, Handler } from '../endpoint.js';
 import { accountParameter, channelParameter } from '../parameters.js';
 import { hasChannels } from '../services.js';
 import { unavailableAction } from '../unavailable.js';
+import { copyToDatacentersAction, importFromDatacenterAction } from './datacenter-actions.js';
 import { importAction } from './import-action.js';
 
 /** Steps of the actions that change a loaded image under the conditions of the request (http-api 2). */
@@ -83,9 +84,10 @@ const exportAction: Action = {
 const actions: readonly Action[] = [
     unavailableAction('import-remote', 'AdminImportRemoteImage'),
     importAction,
-    unavailableAction('import-from-datacenter', 'ImportImageFromDatacenter'),
+    importFromDatacenterAction,
     changeStorageAction,
     exportAction,
+    copyToDatacentersAction,
     {
         action: 'activate',
         name: 'ActivateImage',

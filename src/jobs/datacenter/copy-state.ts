@@ -106,7 +106,8 @@ export async function copyState(
     const jobs = await engine.active(copy.uuid, signal);
     const job = jobs.find((one) => makesCopy(one, copy))?.uuid;
     if (stored === undefined) {
-        return { record: 'none', ...(job === undefined ? {} : { job }) };
+        const record = jobs.some(({ uuid }) => uuid !== job) ? 'taken' : 'none';
+        return { record, ...(job === undefined ? {} : { job }) };
     }
     const record = recordKind(stored.raw, owner, jobs);
     if (job === undefined) {

@@ -1,13 +1,14 @@
 /**
  * What is here under the uuid of an image that is to be copied:
- * - `none`: nothing;
+ * - `none`: nothing; `taken`: nothing yet, but a job is about to make the image in another way;
  * - `left`: an unfinished record that a job has made which is dead now;
  * - `unfinished`: any other record that is `creating` or `unactivated`;
  * - `failedCopy`: a placeholder of a copy that failed; `failed`: any other failed image;
  * - `activated`: the image, `active` or `disabled`;
  * - `foreign`: an image of another owner, in any state.
  */
-export type LocalRecord = 'none' | 'left' | 'unfinished' | 'failedCopy' | 'failed' | 'activated' | 'foreign';
+export type LocalRecord =
+    'none' | 'taken' | 'left' | 'unfinished' | 'failedCopy' | 'failed' | 'activated' | 'foreign';
 
 /** How far a request may go (jobs-and-imports 8.2): `plain` is one without `sync`, `watch` one with `do_not_restart`. */
 export type CopyMode = 'plain' | 'sync' | 'watch';
@@ -30,6 +31,7 @@ const REFUSE: Row = { plain: 'exists', sync: 'exists', watch: 'exists' };
 /** The rows of jobs-and-imports 8.2 while no copy of the same image for the same account runs. */
 const IDLE: Readonly<Record<LocalRecord, Row>> = {
     none: { plain: 'start', sync: 'start', watch: 'absent' },
+    taken: { plain: 'exists', sync: 'exists', watch: 'absent' },
     left: { plain: 'exists', sync: 'restart', watch: 'absent' },
     unfinished: REFUSE,
     failedCopy: { plain: 'restart', sync: 'restart', watch: 'failed' },
@@ -39,7 +41,7 @@ const IDLE: Readonly<Record<LocalRecord, Row>> = {
 };
 
 /** Records a running copy is attached to with; with others it ends of its own accord. */
-const ATTACHABLE: ReadonlySet<LocalRecord> = new Set(['none', 'left', 'unfinished']);
+const ATTACHABLE: ReadonlySet<LocalRecord> = new Set(['none', 'taken', 'left', 'unfinished']);
 
 /**
  * Decides about a request to copy an image (jobs-and-imports 8.2, the table of states).
