@@ -13,9 +13,9 @@ import { adminDocumentReply, checkDocumentConditions, documentReply } from '../d
 import type { Action, Endpoint, Handler } from '../endpoint.js';
 import { accountParameter, channelParameter } from '../parameters.js';
 import { hasChannels } from '../services.js';
-import { unavailableAction } from '../unavailable.js';
 import { copyToDatacentersAction, importFromDatacenterAction } from './datacenter-actions.js';
 import { importAction } from './import-action.js';
+import { importRemoteAction } from './import-remote-action.js';
 
 /** Steps of the actions that change a loaded image under the conditions of the request (http-api 2). */
 const CONDITIONAL: readonly StepName[] = ['LOAD', 'OWNER', 'COND'];
@@ -82,7 +82,7 @@ const exportAction: Action = {
 };
 
 const actions: readonly Action[] = [
-    unavailableAction('import-remote', 'AdminImportRemoteImage'),
+    importRemoteAction,
     importAction,
     importFromDatacenterAction,
     changeStorageAction,

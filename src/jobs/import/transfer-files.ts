@@ -2,11 +2,12 @@ import { join } from 'node:path';
 import { ApiError, imageUuidAlreadyExists } from '../../base/errors.js';
 import { fileEntry, fileSlot } from '../../images/add-image-file.js';
 import type { ImageServices, RequestContext } from '../../images/context.js';
+import { dropFilesBehind } from '../../images/drop-files-behind.js';
 import { failsAs } from '../../images/failures.js';
 import { finishUpload } from '../../images/finish-upload.js';
 import { requireStorage } from '../../images/image-files.js';
 import { failsAsRemote } from '../../images/remote-failure.js';
-import { sourceFiles, type SourceFile } from '../../images/source-files.js';
+import { sourceFile, sourceFiles, type SourceFile } from '../../images/source-files.js';
 import { sourceManifest } from '../../images/source-manifest.js';
 import { type UploadKind, fileUpload } from '../../images/upload-kinds.js';
 import type { JsonObject, RawImage } from '../../manifest/types.js';
@@ -87,6 +88,10 @@ export class FileTransfers {
             } else {
                 done += await this.#add(raw, file, done);
             }
+        }
+        const { raw } = await this.#services.database.get(uuid);
+        if ((raw.files ?? []).length > files.length) {
+            await dropFilesBehind(this.#services, this.#context, uuid, files.length);
         }
         progress.endImage(done);
     }
@@ -183,14 +188,7 @@ export class FileTransfers {
     }
 
     async #readAgain(uuid: string, index: number, signal: AbortSignal): Promise<SourceFile> {
-        const file = sourceFiles(await this.#askManifest(uuid, signal))[index];
-        if (file === undefined) {
-            throw new ApiError(
-                'RemoteSourceError',
-                `Unable to get stream for image file ${uuid}. Error from remote: files[${index}] is gone`,
-            );
-        }
-        return file;
+        return sourceFile(await this.#askManifest(uuid, signal), index);
     }
 
     /** Gets a complete part file into a storage, still under a temporary name. */
