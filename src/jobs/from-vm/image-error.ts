@@ -8,7 +8,7 @@ export type ImageError = Readonly<Partial<Record<'message' | 'code' | 'stack', s
 /** Longest message that is kept as it is, characters. */
 const MAX_MESSAGE = 20_000;
 /** What is kept of the front and of the back of a longer one. */
-const KEPT_PART = 9_900;
+const KEPT_PART = 10_000;
 /** When a compute node says nothing. */
 const NO_MESSAGE = 'Unexpected error occured';
 
@@ -81,10 +81,12 @@ function withMore(
 /** The errors in the log of a `finish` event. */
 function errorsLogged({ log }: Readonly<Record<string, unknown>>): readonly string[] {
     const entries: readonly unknown[] = Array.isArray(log) ? log : [];
-    const errors = entries.map((entry) =>
-        isObject(entry) && entry['level'] === 'error' ? (entry['message'] ?? entry['msg']) : undefined,
-    );
-    return errors.filter((message) => typeof message === 'string');
+    return entries
+        .filter((entry) => isObject(entry) && entry['level'] === 'error')
+        .map((entry) => {
+            const { message } = entry as Readonly<Record<string, unknown>>;
+            return typeof message === 'string' ? message : JSON.stringify(entry);
+        });
 }
 
 /**

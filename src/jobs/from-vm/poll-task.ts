@@ -48,9 +48,8 @@ export async function endOfTask(
             errors = 0;
         } catch (error) {
             const isUnknown = error instanceof NodeServiceError && error.status === 404;
-            const isEarly = isUnknown && now() - start < UNKNOWN_MS;
-            errors += isEarly ? 0 : 1;
-            if (call.signal.aborted || (isUnknown && !isEarly) || errors > MAX_ERRORS) {
+            errors += isUnknown && now() - start < UNKNOWN_MS ? 0 : 1;
+            if (call.signal.aborted || errors > MAX_ERRORS) {
                 throw error;
             }
         }
