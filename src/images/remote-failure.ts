@@ -1,5 +1,5 @@
 import { ApiError, systemErrorCode } from '../base/errors.js';
-import { OutgoingError } from '../base/http-errors.js';
+import { OutgoingError, type OutgoingErrorKind } from '../base/http-errors.js';
 import { isObject } from '../manifest/coerce.js';
 import { hostRefusal } from './refused-host.js';
 
@@ -13,6 +13,17 @@ function saidBy(error: OutgoingError): string | undefined {
     return typeof said === 'string' ? said.slice(0, MAX_LENGTH) : undefined;
 }
 
+/** What else went wrong, in words that name no address. */
+const WORDS: Readonly<Record<OutgoingErrorKind, string>> = {
+    connect: 'connection lost',
+    timeout: 'timeout',
+    status: 'no success',
+    malformed: 'malformed answer',
+    'too-large': 'answer too large',
+    aborted: 'request given up',
+    refused: 'host is not allowed',
+};
+
 /** What the system says of a connection, e.g. `connect ECONNREFUSED 192.0.2.7:443`. */
 function systemText({ cause }: OutgoingError): string | undefined {
     const last: unknown = cause instanceof AggregateError ? cause.errors.at(-1) : cause;
@@ -24,10 +35,10 @@ function reasonOf(error: unknown): string {
     if (!(error instanceof OutgoingError)) {
         return systemErrorCode(error) ?? 'unexpected error';
     }
-    if (error.kind === 'status') {
-        return saidBy(error) ?? `HTTP status ${error.status ?? 'unknown'}`;
+    if (error.status !== undefined) {
+        return saidBy(error) ?? `HTTP status ${error.status}`;
     }
-    return (error.kind === 'connect' ? systemText(error) : undefined) ?? error.kind;
+    return (error.kind === 'connect' ? systemText(error) : undefined) ?? WORDS[error.kind];
 }
 
 /**
