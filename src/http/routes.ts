@@ -8,6 +8,7 @@ import { cloneImageEndpoint } from './endpoints/clone-image.js';
 import { createImageEndpoint } from './endpoints/create-image.js';
 import { deleteImageEndpoint } from './endpoints/delete-image.js';
 import { docsEndpoints } from './endpoints/docs.js';
+import { fileFromUrlEndpoint } from './endpoints/file-from-url.js';
 import { getImageEndpoint } from './endpoints/get-image.js';
 import { healthEndpoint } from './endpoints/health.js';
 import { imageFileEndpoints } from './endpoints/image-file.js';
@@ -32,6 +33,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
     changeImageEndpoint,
     deleteImageEndpoint,
     ...imageFileEndpoints,
+    fileFromUrlEndpoint,
     ...imageIconEndpoints,
     changeAclEndpoint,
     listImageJobsEndpoint,

@@ -28,7 +28,7 @@ export interface FileUploadInput extends UploadInput {
 }
 
 /** Reads the `compression` parameter (http-api 3.8 #2, #3). @throws 422 `InvalidParameter` */
-function requireCompression(given: string | undefined): FileCompression {
+export function requireCompression(given: string | undefined): FileCompression {
     if (given === undefined || given === '') {
         throw invalidParameter('missing "compression"', [{ field: 'compression', code: 'Missing' }]);
     }

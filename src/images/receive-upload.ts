@@ -70,15 +70,20 @@ export function requireAllowedLength(kind: UploadKind, length: number | undefine
     }
 }
 
-/** Compares what came with what was announced (http-api 3.8 #9-#12). @throws 400 */
-function requireAnnounced(kind: UploadKind, input: UploadInput, received: ReceivedFile): void {
-    const { contentLength, sha1, contentMD5 } = input;
+/** Refuses what has no bytes (http-api 3.8 #9). @throws 400 */
+export function requireBytes(kind: UploadKind, received: ReceivedFile): void {
     if (received.size === 0) {
         throw new ApiError(
             kind.mismatch,
             `${kind.subject} size is 0 bytes, empty ${kind.plural} are not allowed`,
         );
     }
+}
+
+/** Compares what came with what was announced (http-api 3.8 #9-#12). @throws 400 */
+function requireAnnounced(kind: UploadKind, input: UploadInput, received: ReceivedFile): void {
+    const { contentLength, sha1, contentMD5 } = input;
+    requireBytes(kind, received);
     if (contentLength !== undefined && contentLength !== received.size) {
         throw new ApiError(
             kind.mismatch,
@@ -96,31 +101,50 @@ function requireAnnounced(kind: UploadKind, input: UploadInput, received: Receiv
     }
 }
 
+/** Bytes on their way, and what they must be. */
+export interface Reception {
+    /** Bytes announced; absent: unknown. */
+    readonly size?: number;
+    /** Gives the bytes; called when the storage is ready. */
+    readonly start: () => Readable;
+    /** @throws what is wrong with the bytes that came */
+    readonly verify: (received: ReceivedFile) => void;
+    /** Longest time without a byte, milliseconds. */
+    readonly idleTimeoutMs: number;
+}
+
+/** The image that bytes are received for. */
+export interface UploadTarget {
+    readonly uuid: string;
+    readonly owner: string;
+    /** From {@link preferredStorage}. */
+    readonly preferred: StorageType | undefined;
+}
+
 /**
- * Receives an upload into the storage that is right for the image's owner. Nothing is left behind
- * when it fails (http-api 3.8 #7-#12).
+ * Receives bytes into the storage that is right for the image's owner. Nothing is left behind when it
+ * fails (http-api 3.8 #7, #8).
  *
- * @param target.preferred from {@link preferredStorage}
- * @throws 400, 500, 503
+ * @throws 400, 500, 503, or what is wrong with the bytes
  */
-export async function receiveUpload(
+export async function receiveBytes(
     services: ImageServices,
     context: RequestContext,
     kind: UploadKind,
-    target: { readonly uuid: string; readonly owner: string; readonly preferred: StorageType | undefined },
-    input: UploadInput,
+    target: UploadTarget,
+    reception: Reception,
 ): Promise<Upload> {
     const storage = requireStorage(
         services,
         chooseStorage(services.config.current, target.owner, target.preferred),
     );
-    const announced = input.contentLength === undefined ? {} : { size: input.contentLength };
+    const announced = reception.size === undefined ? {} : { size: reception.size };
     const writer = await storage
         .createWriter(target.uuid, kind.name, announced)
         .catch(failsAs(kind.receiveFailure));
     try {
         const received = await receiveFile({
-            source: input.start(),
+            source: reception.start(),
             writer,
             maxSize: kind.maxSize,
             tooBig: () =>
@@ -130,12 +154,33 @@ export async function receiveUpload(
                 ),
             what: kind.receiveFailure,
             signal: context.signal,
-            idleTimeoutMs: IDLE_TIMEOUT_MS,
+            idleTimeoutMs: reception.idleTimeoutMs,
         });
-        requireAnnounced(kind, input, received);
+        reception.verify(received);
         return { storage: storage.type, writer, received };
     } catch (error) {
         await writer.abort();
         throw error;
     }
+}
+
+/**
+ * Receives an upload, and compares it with what was announced (http-api 3.8 #7-#12).
+ *
+ * @throws 400, 500, 503
+ */
+export async function receiveUpload(
+    services: ImageServices,
+    context: RequestContext,
+    kind: UploadKind,
+    target: UploadTarget,
+    input: UploadInput,
+): Promise<Upload> {
+    const { contentLength, start } = input;
+    return receiveBytes(services, context, kind, target, {
+        ...(contentLength === undefined ? {} : { size: contentLength }),
+        start,
+        verify: (received) => requireAnnounced(kind, input, received),
+        idleTimeoutMs: IDLE_TIMEOUT_MS,
+    });
 }

@@ -32,7 +32,6 @@ export class SourceReader {
         this.#source = source;
         this.#idleTimeoutMs = idleTimeoutMs;
         this.#signal = signal;
-        this.#failure = source.errored ?? undefined;
         source.on('readable', this.#onEvent);
         source.on('end', this.#onEvent);
         source.on('close', this.#onEvent);
@@ -52,8 +51,10 @@ export class SourceReader {
             if (chunk !== null) {
                 return typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
             }
-            if (this.#failure !== undefined) {
-                throw this.#failure;
+            // The stream knows of its failure before it tells.
+            const failure = this.#failure ?? this.#source.errored;
+            if (failure !== undefined && failure !== null) {
+                throw failure;
             }
             if (this.#source.readableEnded) {
                 return undefined;

@@ -4,12 +4,10 @@ import type { Table } from './markdown-table.js';
 /** Top-level keys for features that this release does not have: known and checked, without effect. */
 export const UNUSED_KEYS: ReadonlySet<string> = new Set([
     'accelRedirect',
-    'allowInsecure',
     'cnapi_service',
     'docker',
     'dockerIdentityToken',
     'dockerRegistryInsecure',
-    'httpProxy',
     'jobs',
     'lxdRegistries',
     'napi_service',
