@@ -142,6 +142,7 @@ export class ImageServer {
                 : undefined;
         this.#tasks = new ServerTasks({
             backends: this.#backends,
+            jobs: this.#jobs,
             directories,
             config,
             keys: this.#keys,
@@ -159,6 +160,7 @@ export class ImageServer {
         this.#control = new Control({
             config,
             backends: this.#backends,
+            jobs: this.#jobs,
             keys: this.#keys,
             roles: this.#roles,
             tasks: this.#tasks,
@@ -180,6 +182,7 @@ export class ImageServer {
             cacheRequests: [renderer.requests, ...(listRequests === undefined ? [] : [listRequests])],
             authFailures: authenticator?.failures,
             inFlight: () => this.#http.inFlight(),
+            jobs: this.#jobs,
             archived: recent(() => this.#backends.archive.count(), ARCHIVE_COUNT_MAX_AGE_MS, systemClock),
             placeholdersPurged: () => this.#tasks.placeholdersPurged,
         });
@@ -227,6 +230,7 @@ export class ImageServer {
             skippedRecords: held && (() => held.skipped.length),
             accounts: images.accounts,
             keys: this.#keys,
+            jobs: this.#jobs.local,
             lock,
             foreignOwner: this.#tasks.foreignOwner,
         });
@@ -347,6 +351,7 @@ export class ImageServer {
         await this.#roles.start();
         // Nobody waits for it: its log tells early of a wrong password, and reads never need it.
         this.#backends.images.accounts?.ping().catch(() => undefined);
+        this.#jobs.workflows?.open();
         const port = await this.#http.listen(config.port, config.address);
         this.#log.info(`Image API listening on <http://${config.address}:${port}>.`);
         this.#log.info('startup complete');
@@ -388,6 +393,7 @@ export class ImageServer {
     async #close(): Promise<void> {
         await this.#roles.release();
         await this.#http.close();
+        await this.#jobs.workflows?.close();
         await this.#backends.close();
         await this.#metricsListener?.close();
         this.#keys?.close();

@@ -10,6 +10,7 @@ import type { HttpServer } from '../http/server.js';
 import type { DocumentRenderer } from '../images/render.js';
 import type { HealthMonitor, HealthReport } from '../maintenance/health.js';
 import type { Backends } from './backends.js';
+import type { Jobs } from './jobs.js';
 import type { LiveConfig } from './live-config.js';
 import type { Roles } from './roles.js';
 import type { ServerTasks } from './tasks.js';
@@ -18,6 +19,7 @@ import type { ServerTasks } from './tasks.js';
 export interface ControlOptions {
     readonly config: LiveConfig;
     readonly backends: Backends;
+    readonly jobs: Jobs;
     readonly keys: KeyFiles | undefined;
     readonly roles: Roles;
     readonly tasks: Pick<ServerTasks, 'syncKeys'>;
@@ -95,7 +97,7 @@ export class Control implements ProcessControl {
     }
 
     async state(): Promise<Readonly<Record<string, unknown>>> {
-        const { backends, config, keys, roles } = this.#options;
+        const { backends, config, jobs, keys, roles } = this.#options;
         const { held } = backends.database;
         const report = await this.#options.health.report();
         return {
@@ -106,6 +108,8 @@ export class Control implements ProcessControl {
             draining: roles.isDraining(),
             ...(held === undefined ? {} : { images: held.size }),
             inFlight: this.#options.inFlight(),
+            // A disk that cannot be read must not hide the rest.
+            jobs: await jobs.local.counts().catch(() => null),
             uploads: [...backends.images.storages.values()].flatMap((storage) => storage.uploadsInProgress()),
             dependencies: report.checks,
             authKeys: keys?.counts() ?? {},

@@ -2,6 +2,7 @@ import type { AccountDirectory } from '../accounts/accounts.js';
 import type { KeyStore } from '../auth/auth.js';
 import type { Database } from '../database/database.js';
 import type { BaseLock } from '../lock/base-lock.js';
+import type { EmbeddedEngine } from '../jobs/embedded/embedded-engine.js';
 import { type HealthCheck, HealthProblem, judgeFree } from '../maintenance/health.js';
 import type { MarkedOwner } from '../maintenance/owner-marker.js';
 import type { Storage } from '../storage/storage.js';
@@ -15,6 +16,7 @@ export interface HealthSubjects {
     /** Absent: accounts are not looked up. */
     readonly accounts: AccountDirectory | undefined;
     readonly keys: KeyStore | undefined;
+    readonly jobs: Pick<EmbeddedEngine, 'countBad' | 'requireRoom'>;
     readonly lock: BaseLock;
     /** Who else uses the Manta area; absent: nobody looks. */
     readonly foreignOwner: (() => MarkedOwner | undefined) | undefined;
@@ -70,6 +72,21 @@ function keysCheck(keys: KeyStore): HealthCheck {
     };
 }
 
+function jobsCheck(jobs: HealthSubjects['jobs']): HealthCheck {
+    return {
+        name: 'jobs',
+        impact: 'degraded',
+        run: async () => {
+            const bad = await jobs.countBad();
+            if (bad > 0) {
+                throw new HealthProblem(`${bad} job file(s) could not be read; see the log`, 'degraded');
+            }
+            jobs.requireRoom();
+            return {};
+        },
+    };
+}
+
 function lockCheck(lock: BaseLock): HealthCheck {
     return {
         name: 'lock',
@@ -117,6 +134,7 @@ export function healthChecks(subjects: HealthSubjects): readonly HealthCheck[] {
         ...(subjects.skippedRecords === undefined ? [] : [recordsCheck(subjects.skippedRecords)]),
         ...(subjects.accounts === undefined ? [] : [accountsCheck(subjects.accounts)]),
         ...(subjects.keys === undefined ? [] : [keysCheck(subjects.keys)]),
+        jobsCheck(subjects.jobs),
         lockCheck(subjects.lock),
         ...(subjects.foreignOwner === undefined ? [] : [ownerCheck(subjects.foreignOwner)]),
     ];

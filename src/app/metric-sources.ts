@@ -5,6 +5,7 @@ import type { HttpServer } from '../http/server.js';
 import type { HealthMonitor } from '../maintenance/health.js';
 import type { StorageCounts } from '../storage/counted-storage.js';
 import { isDependency } from './health-checks.js';
+import type { Jobs } from './jobs.js';
 
 /** What is counted of all records together. */
 export interface ImageCounts {
@@ -23,6 +24,7 @@ export interface MetricSubjects {
     /** Requests whose `Authorization` was refused; absent: nobody looks at it. */
     readonly authFailures: Tally<'reason'> | undefined;
     readonly inFlight: () => ReturnType<HttpServer['inFlight']>;
+    readonly jobs: Jobs;
     /** Manifests in the archive of this machine. */
     readonly archived: () => Promise<number>;
     /** Expired placeholders deleted since the start. */
@@ -82,6 +84,13 @@ function stateMetrics(subjects: MetricSubjects): readonly CollectedMetric[] {
                 set({ direction: 'out' }, running.filter(({ route }) => ROUTES_OUT.has(route)).length);
             },
         },
+        ofTally(
+            'gauge',
+            'imgapi_jobs',
+            'jobs kept in files of this server, by task and state',
+            ['task', 'execution'],
+            () => subjects.jobs.local.tally(),
+        ),
         {
             type: 'gauge',
             name: 'imgapi_archive_backlog',

@@ -107,7 +107,9 @@ export class Roles implements ProcessRole {
         if (!this.#everyProcessWrites) {
             await this.#actions.settle();
         }
-        await this.#actions.openJobs();
+        if (!this.#retired) {
+            await this.#actions.openJobs();
+        }
         if (!this.#retired) {
             this.#writing = true;
             this.#actions.startTasks();

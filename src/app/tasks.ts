@@ -10,12 +10,15 @@ import { findRecord } from '../maintenance/record-exists.js';
 import type { MarkedOwner } from '../maintenance/owner-marker.js';
 import { sweep } from '../maintenance/sweep.js';
 import { type BackgroundTask, TaskScheduler } from '../maintenance/tasks.js';
+import { isBeingMade } from '../jobs/being-made.js';
 import type { Backends } from './backends.js';
+import type { Jobs } from './jobs.js';
 import { KEY_MIRROR_TASK, MantaTasks, OWNER_TASK } from './manta-tasks.js';
 
 /** What the tasks of a server work on. */
 export interface ServerTasksOptions {
     readonly backends: Backends;
+    readonly jobs: Jobs;
     readonly directories: BaseDirectories;
     readonly config: ConfigSource;
     /** Absent: nobody signs. */
@@ -126,15 +129,25 @@ export class ServerTasks {
 
     /** Removes what is too old. */
     #cleaning(): readonly BackgroundTask[] {
-        const { backends, directories, clock, log } = this.#options;
+        const { backends, jobs, directories, clock, log } = this.#options;
         const { database, storages, journal, imageQueue } = backends.images;
+        const { services, local } = jobs;
         const storage = backends.localStorage;
+        const isLiveJob = (uuid: string): boolean => local.isLive(uuid);
         const tasks: BackgroundTask[] = [
             {
                 name: 'sweep',
                 firstAfterMs: SECOND,
                 everyMs: DAY,
-                run: (signal) => sweep({ directories, database, storage, imageQueue, clock, log }, signal),
+                run: (signal) =>
+                    sweep({ directories, database, storage, imageQueue, isLiveJob, clock, log }, signal),
+            },
+            {
+                // Each job that ends sees to it, too.
+                name: 'job retention',
+                firstAfterMs: DAY,
+                everyMs: DAY,
+                run: () => local.removeOld(),
             },
             {
                 name: 'placeholder purge',
@@ -142,7 +155,15 @@ export class ServerTasks {
                 everyMs: 30 * MINUTE,
                 run: async (signal) => {
                     this.#purged += await purgePlaceholders(
-                        { database, storages, journal, imageQueue, clock, log },
+                        {
+                            database,
+                            storages,
+                            journal,
+                            imageQueue,
+                            isBeingMade: (uuid, during) => isBeingMade(services, uuid, during),
+                            clock,
+                            log,
+                        },
                         signal,
                     );
                 },

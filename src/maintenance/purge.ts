@@ -14,6 +14,8 @@ export interface PurgeOptions {
     readonly storages: ReadonlyMap<StorageType, Storage>;
     readonly journal: DeleteJournal;
     readonly imageQueue: KeyedQueue;
+    /** Whether a job is making an image. @throws when nobody can tell: then the image stays */
+    readonly isBeingMade: (uuid: string, signal: AbortSignal) => Promise<boolean>;
     readonly clock: Clock;
     readonly log: Logger;
 }
@@ -46,12 +48,16 @@ async function filesOf(uuid: string, storages: PurgeOptions['storages']): Promis
     return files;
 }
 
-/** Deletes one placeholder, if it still is an expired one. Runs inside the image's queue. */
-async function purgeOne(uuid: string, options: PurgeOptions): Promise<boolean> {
+/**
+ * Deletes one placeholder, if it still is an expired one that no job is about to make an image of. Runs
+ * inside the image's queue.
+ */
+async function purgeOne(uuid: string, options: PurgeOptions, signal: AbortSignal): Promise<boolean> {
     const { database, storages, journal, clock, log } = options;
     const image = await database.get(uuid);
     const { raw } = image;
-    if (!isExpired(raw, clock.now())) {
+    const isLeft = isExpired(raw, clock.now());
+    if (!isLeft || (raw.state === 'creating' && (await options.isBeingMade(uuid, signal)))) {
         return false;
     }
     const entry = await journal.note(uuid, await filesOf(uuid, storages));
@@ -76,7 +82,8 @@ async function purgeOne(uuid: string, options: PurgeOptions): Promise<boolean> {
 
 /**
  * Deletes the records of placeholders whose time is over, and the files that lie about under their
- * uuid (backends 11.1). One that cannot be deleted is logged and left to the next run.
+ * uuid (backends 11.1), but none that a job is making (jobs-and-imports 1.5). One that cannot be deleted
+ * is logged and left to the next run.
  *
  * @returns number of placeholders deleted
  * @throws the database's error when it cannot be searched
@@ -94,7 +101,7 @@ export async function purgePlaceholders(options: PurgeOptions, signal: AbortSign
     for (const { raw } of expired) {
         signal.throwIfAborted();
         try {
-            purged += (await imageQueue.run(raw.uuid, () => purgeOne(raw.uuid, options))) ? 1 : 0;
+            purged += (await imageQueue.run(raw.uuid, () => purgeOne(raw.uuid, options, signal))) ? 1 : 0;
         } catch (err) {
             if (!(err instanceof ApiError && err.code === 'ResourceNotFound')) {
                 log.warn({ err, uuid: raw.uuid }, 'expired placeholder could not be deleted');

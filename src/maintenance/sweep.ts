@@ -1,11 +1,12 @@
-import { rmdir, stat, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readdir, rm, rmdir, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type Logger from 'bunyan';
 import type { Clock } from '../base/clock.js';
 import type { BaseDirectories } from '../base/config-types.js';
 import { systemErrorCode } from '../base/errors.js';
 import type { KeyedQueue } from '../base/keyed-queue.js';
 import { unlessMissing } from '../base/unless-missing.js';
+import { isUuid } from '../base/uuid.js';
 import { walkFiles } from '../base/walk-files.js';
 import type { Database } from '../database/database.js';
 import type { RawImage } from '../manifest/types.js';
@@ -23,6 +24,8 @@ export interface SweepOptions {
     /** The local storage. */
     readonly storage: Storage;
     readonly imageQueue: KeyedQueue;
+    /** Whether a job may still need what it has staged. */
+    readonly isLiveJob: (uuid: string) => boolean;
     readonly clock: Clock;
     readonly log: Logger;
 }
@@ -136,6 +139,10 @@ async function sweepCorner(corner: Corner, options: SweepOptions, signal: AbortS
     let removed = 0;
     for await (const { path, segments } of walkFiles(directories[corner.directory], corner.depth)) {
         signal.throwIfAborted();
+        if (corner.directory === 'staging' && isUuid(segments[0])) {
+            // What lies there has an owner, whatever its age, or is swept as a whole.
+            continue;
+        }
         const facts = path.endsWith(corner.suffix) ? await unlessMissing(stat(path)) : undefined;
         if (facts === undefined || !isStale(facts.mtimeMs, clock)) {
             continue;
@@ -150,9 +157,23 @@ async function sweepCorner(corner: Corner, options: SweepOptions, signal: AbortS
     return removed;
 }
 
+/** Removes what jobs have staged that are over, or that nobody knows (jobs-and-imports 9.9). */
+async function sweepJobs(options: SweepOptions, signal: AbortSignal): Promise<number> {
+    const { directories, isLiveJob, log } = options;
+    const names = (await unlessMissing(readdir(directories.staging))) ?? [];
+    let removed = 0;
+    for (const name of names.filter((one) => isUuid(one) && !isLiveJob(one))) {
+        signal.throwIfAborted();
+        await rm(join(directories.staging, name), { recursive: true, force: true });
+        log.info({ job_uuid: name }, 'staged files of a job removed that is over');
+        removed += 1;
+    }
+    return removed;
+}
+
 /**
- * Removes what uploads and writes left behind that a crash cut short a day ago or earlier. What goes
- * wrong in one place is logged and does not keep the others from being swept.
+ * Removes what uploads and writes left behind that a crash cut short a day ago or earlier, and at once what
+ * jobs have staged that are over. What goes wrong in one place is logged and does not keep the others from being swept.
  *
  * @throws the reason of `signal`
  */
@@ -163,6 +184,7 @@ export async function sweep(options: SweepOptions, signal: AbortSignal): Promise
     let recoverable = 0;
     const tasks: readonly (() => Promise<SweepResult>)[] = [
         () => sweepUploads(inner, signal),
+        async () => ({ removed: await sweepJobs(inner, signal), recoverable: 0 }),
         ...CORNERS.map((corner) => async () => ({
             removed: await sweepCorner(corner, inner, signal),
             recoverable: 0,

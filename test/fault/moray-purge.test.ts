@@ -35,7 +35,7 @@ void t.test('each placeholder goes once, or is filled', async (t) => {
             writers: 'all',
             currentFiles: (uuid) => currentFiles(database, uuid),
         });
-        return { ...shared, database, journal };
+        return { ...shared, database, journal, isBeingMade: async () => false };
     };
     const [first, second, third] = await Promise.all([1, 2, 3].map(() => openMoray(t, double.port)));
     if (first === undefined || second === undefined || third === undefined) throw new Error('three');

@@ -44,7 +44,23 @@ async function setUp(t: Test) {
         writers: 'all',
         currentFiles: (uuid) => currentFiles(database, uuid),
     });
-    return { directories, database, clock, log, records, storage, storages, imageQueue, journal };
+    const liveJobs = new Set<string>();
+    const beingMade = new Set<string>();
+    return {
+        directories,
+        database,
+        clock,
+        log,
+        records,
+        storage,
+        storages,
+        imageQueue,
+        journal,
+        liveJobs,
+        beingMade,
+        isLiveJob: (uuid: string) => liveJobs.has(uuid),
+        isBeingMade: async (uuid: string) => beingMade.has(uuid),
+    };
 }
 
 type SetUp = Awaited<ReturnType<typeof setUp>>;
@@ -95,6 +111,34 @@ void t.test('purge: expired placeholders go with their files, nothing else does'
     t.equal(await all.journal.pass(), 0, 'no journal entry is left');
     clock.time += 2000;
     t.equal(await purgePlaceholders(all, NEVER), 1, 'the time of another has come');
+});
+
+void t.test('purge: a placeholder that a job is to fill stays, and one nobody can tell about', async (t) => {
+    const all = await setUp(t);
+    const { database, clock, beingMade, records } = all;
+    const made = placeholder(clock, { state: 'creating' });
+    const unknown = placeholder(clock, { state: 'creating' });
+    const failed = placeholder(clock, { state: 'failed' });
+    for (const raw of [made, unknown, failed]) {
+        await database.create(raw);
+        beingMade.add(raw.uuid);
+    }
+    const isBeingMade = async (uuid: string): Promise<boolean> => {
+        if (uuid === unknown.uuid) {
+            throw serviceUnavailable('Workflow API is down.');
+        }
+        return all.isBeingMade(uuid);
+    };
+    t.equal(await purgePlaceholders({ ...all, isBeingMade }, NEVER), 1);
+    await t.rejects(database.get(failed.uuid), { code: 'ResourceNotFound' }, 'its job has failed');
+    await t.resolves(database.get(made.uuid));
+    await t.resolves(database.get(unknown.uuid));
+    t.match(
+        records.find(({ level }) => level === 40),
+        { uuid: unknown.uuid },
+    );
+    beingMade.clear();
+    t.equal(await purgePlaceholders(all, NEVER), 2, 'no job is at work any more');
 });
 
 void t.test('purge: one that changes or fails meanwhile', async (t) => {
@@ -251,6 +295,25 @@ void t.test('sweep: unfinished writes and staged files', async (t) => {
     }
     t.notOk(existsSync(join(directories.staging, 'job')), 'the emptied directory went, too');
     await t.rejects(sweep(all, AbortSignal.abort()));
+});
+
+void t.test('sweep: what jobs have staged goes with them, at once', async (t) => {
+    const all = await setUp(t);
+    const { directories, clock, liveJobs, records } = all;
+    const staged = (uuid: string, ageHours: number): string =>
+        plantAt(join(directories.staging, uuid, `${randomUUID()}.file0.part`), clock.time - ageHours * HOUR);
+    const live = randomUUID();
+    liveJobs.add(live);
+    const kept = [staged(live, 0), staged(live, 2500)];
+    const over = randomUUID();
+    const gone = [staged(over, 0), staged(over, 25), staged(randomUUID(), 0)];
+    t.same(await sweep(all, NEVER), { removed: 2, recoverable: 0 });
+    kept.forEach((path) => t.ok(existsSync(path)));
+    gone.forEach((path) => t.notOk(existsSync(dirname(path))));
+    t.match(
+        records.filter(({ job_uuid }) => job_uuid === over),
+        [{ component: 'sweep' }],
+    );
 });
 
 void t.test('sweep: trouble in one place does not keep the others from being swept', async (t) => {

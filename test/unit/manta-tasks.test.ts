@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createBackends } from '#lib/app/backends.js';
+import { createJobs } from '#lib/app/jobs.js';
 import { MantaTasks } from '#lib/app/manta-tasks.js';
 import { ServerTasks } from '#lib/app/tasks.js';
 import { KeyFiles } from '#lib/auth/key-files.js';
@@ -27,6 +28,7 @@ async function setUp(t: Test, settings: Readonly<Record<string, unknown>>) {
     const { log } = recordingLog();
     const options = { config, directories, log, clock: systemClock };
     const backends = await createBackends(options);
+    const jobs = await createJobs({ ...options, images: backends.images });
     t.teardown(() => backends.close());
     const keys = config.current.authType === 'signature' ? new KeyFiles(options) : undefined;
     const tasks = new MantaTasks({ ...options, backends, keys });
@@ -35,7 +37,7 @@ async function setUp(t: Test, settings: Readonly<Record<string, unknown>>) {
             .table()
             .find((row) => row.name === name)
             ?.run(NEVER);
-    return { ...area, backends, directories, tasks, run, server: { ...options, backends, keys } };
+    return { ...area, backends, directories, tasks, run, server: { ...options, backends, jobs, keys } };
 }
 
 /** Name of each task, minutes to its first run, from one to the next, and to the next after a failure. */

@@ -1,8 +1,9 @@
 import type { Clock } from '../../base/clock.js';
 import { ApiError, resourceNotFound, serviceUnavailable } from '../../base/errors.js';
 import { recent } from '../../base/recent.js';
+import { Tally } from '../../base/tally.js';
 import { isUuid } from '../../base/uuid.js';
-import { isTerminal, type JobDocument, type JobView } from '../job.js';
+import { EXECUTIONS, isTerminal, type JobDocument, type JobView } from '../job.js';
 import type { JobFilter, JobList, JobPage, NewJob, StartedJob } from '../job-engine.js';
 import type { DoneJob, LocalJobs } from '../services.js';
 import { doneRecord } from './accept.js';
@@ -95,9 +96,23 @@ export class EmbeddedEngine implements LocalJobs {
         return this.#keeper.isLive(uuid);
     }
 
-    /** What all jobs are now, without the numbers of this moment. @throws the file system's error */
-    async records(): Promise<readonly JobRecord[]> {
-        return this.#isKeeper ? this.#keeper.records() : await this.#files();
+    /** How many jobs there are. @throws 503 */
+    async tally(): Promise<Tally<'task' | 'execution'>> {
+        const tally = new Tally<'task' | 'execution'>();
+        (await this.#all()).forEach(({ task, execution }) => tally.add({ task, execution }));
+        return tally;
+    }
+
+    /** How many jobs there are in each state. @throws 503 */
+    async counts(): Promise<Readonly<Record<string, number>>> {
+        const all = await this.#all();
+        const count = (state: string): number => all.filter(({ execution }) => execution === state).length;
+        return Object.fromEntries(EXECUTIONS.map((state) => [state, count(state)]));
+    }
+
+    /** @throws 503 when no more jobs can wait here */
+    requireRoom(): void {
+        this.#keeper.requireRoom();
     }
 
     /** Files of jobs that could not be read. @throws the file system's error */
@@ -203,7 +218,7 @@ export class EmbeddedEngine implements LocalJobs {
     }
 
     #all(): Promise<readonly JobRecord[]> {
-        return this.#read(() => this.records());
+        return this.#read(async () => (this.#isKeeper ? this.#keeper.records() : await this.#files()));
     }
 
     /** @throws 503 */

@@ -1,0 +1,19 @@
+import type { JobServices } from './services.js';
+
+/**
+ * Whether a job that is queued or running imports, copies or creates an image.
+ *
+ * @throws 503 when nobody can tell
+ */
+export async function isBeingMade(
+    { engine, local }: Pick<JobServices, 'engine' | 'local'>,
+    imageUuid: string,
+    signal: AbortSignal,
+): Promise<boolean> {
+    for (const one of new Set([local, engine])) {
+        if ((await one.active(imageUuid, signal)).length > 0) {
+            return true;
+        }
+    }
+    return false;
+}
