@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { MAX_IMAGE_SIZE, MAX_IMAGE_SIZE_STR } from '../base/constants.js';
 import { ApiError } from '../base/errors.js';
+import { discard } from '../base/http-redirects.js';
 import type { OpenedSourceFile, ResumePoint } from '../remotes/image-source.js';
 import { receiveFile, type ReceivedFile, type ReceivingWriter } from './receive.js';
 import { ResumableBody, SourceChangedError } from './resumable-body.js';
@@ -86,6 +87,10 @@ class Mismatch extends Error {
     }
 }
 
+function wrongSize({ size: expected }: ExpectedFile, size: number): Mismatch {
+    return new Mismatch(`"Content-Length" header, ${expected}, does not match downloaded size, ${size}`);
+}
+
 /** Compares a file with its manifest (jobs-and-imports 3.3 #8a-#10). @throws Mismatch */
 function requireExpected(file: ExpectedFile, received: ReceivedFile, contentMD5: string | undefined): void {
     const { sha1, size, md5 } = received;
@@ -93,7 +98,7 @@ function requireExpected(file: ExpectedFile, received: ReceivedFile, contentMD5:
         throw new Mismatch('image file size is 0 bytes, empty files are not allowed');
     }
     if (size !== file.size) {
-        throw new Mismatch(`"Content-Length" header, ${file.size}, does not match downloaded size, ${size}`);
+        throw wrongSize(file, size);
     }
     if (sha1 !== file.sha1) {
         throw new Mismatch(
@@ -122,6 +127,12 @@ function requireAllowed({ size }: ExpectedFile): void {
             `image file size, ${size}, exceeds the maximum allowed file size, ${MAX_IMAGE_SIZE_STR}`,
         );
     }
+}
+
+/** What the source has told of the whole file with its bytes. */
+interface Told {
+    size?: number | undefined;
+    contentMD5?: string | undefined;
 }
 
 /** One file on its way from another image server, over as many tries as it takes (jobs-and-imports 9.7). */
@@ -165,8 +176,8 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
         const file = this.#file;
         requireAllowed(file);
         const attempt = await begin(file, fresh);
-        const contentMD5: { value?: string } = {};
-        const source = Readable.from(this.#bytes(attempt, contentMD5), { objectMode: false });
+        const told: Told = {};
+        const source = Readable.from(this.#bytes(attempt, told), { objectMode: false });
         try {
             if (attempt.kept !== undefined) {
                 progress.resumedAt(attempt.kept.size);
@@ -180,7 +191,7 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
                 signal,
                 idleTimeoutMs: PATIENCE_MS,
             }).catch((error: unknown) => this.#failed(error));
-            await this.#verify(attempt, received, contentMD5.value);
+            await this.#verify(attempt, received, told.contentMD5);
             return { file, received, writer: attempt.writer };
         } finally {
             source.on('error', () => undefined).destroy();
@@ -197,7 +208,7 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
     }
 
     /** What is there already, then what the source has behind it. */
-    async *#bytes(attempt: TransferTry, contentMD5: { value?: string }): AsyncGenerator<Buffer> {
+    async *#bytes(attempt: TransferTry, told: Told): AsyncGenerator<Buffer> {
         const { kept } = attempt;
         if (kept !== undefined) {
             yield* kept.bytes();
@@ -205,12 +216,16 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
         if (kept?.size === this.#file.size) {
             return;
         }
-        const body = this.#body(attempt, contentMD5);
+        const body = this.#body(attempt, told);
         this.#counted = body.offset;
         try {
             for await (const chunk of body as AsyncIterable<Buffer>) {
                 this.#options.progress.received(body.offset - this.#counted);
                 this.#counted = body.offset;
+                if (body.offset > this.#file.size) {
+                    // It may never end.
+                    throw wrongSize(this.#file, told.size ?? body.offset);
+                }
                 yield chunk;
             }
         } finally {
@@ -218,7 +233,7 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
         }
     }
 
-    #body({ kept, opened }: TransferTry, contentMD5: { value?: string }): ResumableBody {
+    #body({ kept, opened }: TransferTry, told: Told): ResumableBody {
         const { open, readAgain, stallMs, progress, signal } = this.#options;
         const file = this.#file;
         const from = kept?.etag === undefined ? undefined : { offset: kept.size, etag: kept.etag };
@@ -229,10 +244,13 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
                     throw new SourceChangedError('the manifest of the source names another file');
                 }
                 const found = await open(resume, aborted);
-                await opened(file, found.etag);
-                if (found.contentMD5 !== undefined) {
-                    contentMD5.value = found.contentMD5;
+                if (found.size !== undefined && found.size > MAX_IMAGE_SIZE) {
+                    discard(found.body);
+                    throw tooBig();
                 }
+                await opened(file, found.etag);
+                told.size = found.size ?? told.size;
+                told.contentMD5 = found.contentMD5 ?? told.contentMD5;
                 return found;
             },
             ...(from === undefined ? {} : { from }),
@@ -252,10 +270,10 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
         });
     }
 
-    /** @throws SourceChangedError, or what to answer */
+    /** @throws Mismatch, SourceChangedError, or what to answer */
     #failed(error: unknown): never {
         const cause = error instanceof ApiError ? error.cause : undefined;
-        if (cause instanceof SourceChangedError) {
+        if (cause instanceof SourceChangedError || cause instanceof Mismatch) {
             throw cause;
         }
         if (error instanceof ApiError && error.code === 'Upload') {
