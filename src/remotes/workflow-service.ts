@@ -54,7 +54,7 @@ export interface ServiceJobs {
  */
 export interface WorkflowService {
     readonly url: string;
-    /** @throws OutgoingError also when the service says that its own storage is down */
+    /** @throws Error also when the service says that its own storage is down */
     ping(signal: AbortSignal): Promise<void>;
     /** Whether it looks for workflows. @throws OutgoingError, but not because there is no such one */
     lookUp(uuid: string, signal: AbortSignal): Promise<void>;

@@ -1,10 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type Logger from 'bunyan';
+import { systemErrorCode } from '../../base/errors.js';
+import { OutgoingError } from '../../base/http-errors.js';
 import { shortReason } from '../../base/short-reason.js';
 import type { WorkflowService } from '../../remotes/workflow-service.js';
 
 /** No workflow has this name; a service that says so looks for workflows. */
 const CHECKED_WORKFLOW = 'workflow-check';
+
+/** Why it is down, in a few words that name no URL. */
+function problemOf(error: unknown): string {
+    if (!(error instanceof OutgoingError)) {
+        return shortReason(error);
+    }
+    const { status, kind } = error;
+    return status === undefined ? (systemErrorCode(error) ?? kind) : `status ${status}`;
+}
 
 /** What {@link Availability} is made from. */
 export interface AvailabilityOptions {
@@ -72,7 +83,7 @@ export class Availability {
 
     #isDown(err: unknown): void {
         const { service, log } = this.#options;
-        const problem = shortReason(err);
+        const problem = problemOf(err);
         if (this.#isUp || problem !== this.#problem) {
             log.warn({ err, url: service.url }, 'workflow service is down');
         }

@@ -7,13 +7,13 @@ function malformed(what: string): OutgoingError {
     return new OutgoingError('malformed', `WFAPI: ${what}`);
 }
 
-/** What a `GET /ping` says of the service's own storage. @throws OutgoingError when that is down */
+/** What a `GET /ping` says of the service's own storage. @throws Error when that is down, OutgoingError `malformed` */
 export function requireBackend(body: unknown): void {
     if (!isObject(body)) {
         throw malformed('its answer to a ping is no object');
     }
     if (body['backend'] === 'down') {
-        throw new OutgoingError('connect', 'WFAPI: its backend is down');
+        throw new Error('its backend is down');
     }
 }
 

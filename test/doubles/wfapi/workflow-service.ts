@@ -19,6 +19,8 @@ export class WorkflowServiceProcess extends HttpService {
     /** Answers so instead of the service, where it says something. */
     intercept: (request: ServedRequest) => { readonly status: number; readonly body: unknown } | undefined =
         () => undefined;
+    /** Whether the connection is cut instead of passing on what the service has answered. */
+    loses: (request: ServedRequest) => boolean = () => false;
     readonly #process: DoubleProcess;
 
     private constructor(process: DoubleProcess) {
@@ -74,6 +76,10 @@ export class WorkflowServiceProcess extends HttpService {
             });
             const total = answer.headers.get('x-count');
             const body: unknown = await answer.json().catch(() => ({}));
+            if (this.loses(request)) {
+                response.destroy();
+                return;
+            }
             sendJson(response, answer.status, body, total === null ? {} : { 'x-count': total });
         } catch {
             response.destroy();
