@@ -56,7 +56,6 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
             local,
             targets: new HttpCopyTargets(images.http),
             turns: new KeyedQueue(),
-            closing: local.closing,
         },
         local,
         ...(workflows === undefined ? {} : { workflows }),

@@ -1,3 +1,4 @@
+import { isObject } from '../manifest/coerce.js';
 import type { JobDocument, ProgressSnapshot } from './job.js';
 
 /** Why a job did not succeed, as it is told to whoever waits for it. */
@@ -13,10 +14,6 @@ export interface FailedView {
 }
 
 const CANCELED: JobFailure = { code: 'Canceled', message: 'canceled' };
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-    return typeof value === 'object' && value !== null;
-}
 
 /** The error of a list of results: that of the last step that has one. */
 function resultError({ chain_results: results }: JobDocument): unknown {

@@ -33,8 +33,6 @@ export interface JobServices {
     readonly engine: JobEngine;
     /** The same as `engine` when that is the embedded one. */
     readonly local: LocalJobs;
-    /** Aborted when the server begins to shut down: who follows a job is told so (jobs-and-imports 8.3). */
-    readonly closing: AbortSignal;
     /** Image servers of other datacenters, which are asked to copy images from here. */
     readonly targets: CopyTargets;
     /**

@@ -144,7 +144,6 @@ export async function makeCopyBench(t: Test, config: Partial<Config> = {}): Prom
         local: engine,
         targets,
         turns: new KeyedQueue(),
-        closing: new AbortController().signal,
     };
     return {
         bench,
