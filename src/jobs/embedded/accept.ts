@@ -34,7 +34,7 @@ export function acceptedRecord(kind: JobKind, job: NewJob, clock: Clock): JobRec
         onerror: kind.onError.map(({ name, timeout }) => stepFacts(name, timeout)),
         oncancel: kind.onCancel.map(({ name, timeout }) => stepFacts(name, timeout)),
         progress: noProgress(now),
-        numbers: { ended: {} },
+        numbers: { ended: {}, parts: {} },
         now,
     });
 }
@@ -59,7 +59,7 @@ export function doneRecord(job: DoneJob, clock: Clock): JobRecord {
         onerror: [],
         oncancel: [],
         progress,
-        numbers: { ended: {} },
+        numbers: { ended: { [job.imageUuid]: 0 }, parts: {} },
         now,
     });
     const started = Date.parse(started_at);

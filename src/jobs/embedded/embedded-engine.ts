@@ -10,10 +10,13 @@ import { doneRecord } from './accept.js';
 import { about, matching, requireExecution } from './job-lists.js';
 import { JobKeeper, type JobKeeperOptions } from './job-keeper.js';
 import { shownJob, shownProgress, type JobRecord } from './job-record.js';
-import { JobStore } from './job-store.js';
+import { JobFiles, type JobStore } from './job-store.js';
 
 /** What an {@link EmbeddedEngine} is made from. */
-export type EmbeddedEngineOptions = Omit<JobKeeperOptions, 'store'>;
+export interface EmbeddedEngineOptions extends Omit<JobKeeperOptions, 'store'> {
+    /** Default: files in the directory of jobs. */
+    readonly store?: JobStore;
+}
 
 /** How old what a process tells of jobs it does not keep may be, milliseconds (jobs-and-imports 9.4). */
 const FILES_MAX_AGE_MS = 1000;
@@ -46,7 +49,7 @@ export class EmbeddedEngine implements LocalJobs {
         const log = given.log.child({ component: 'jobs' }, true);
         this.#options = { ...given, log };
         this.#clock = given.clock;
-        this.#store = new JobStore({ directory: given.directories.jobs, log });
+        this.#store = given.store ?? new JobFiles({ directory: given.directories.jobs, log });
         this.#keeper = new JobKeeper({ ...this.#options, store: this.#store });
         this.#files = recent(() => this.#store.list(), FILES_MAX_AGE_MS, given.clock);
     }
@@ -91,9 +94,9 @@ export class EmbeddedEngine implements LocalJobs {
         }
     }
 
-    /** Whether anybody may still need what the job has put aside. Only where the jobs are kept. */
+    /** Whether somebody may still need what the job has put aside, as far as this process knows. */
     isLive(uuid: string): boolean {
-        return this.#keeper.isLive(uuid);
+        return !this.#isKeeper || this.#keeper.isLive(uuid);
     }
 
     /** How many jobs there are. @throws 503 */

@@ -30,12 +30,19 @@ export interface JobKeeperOptions {
     readonly store: JobStore;
     readonly clock: Clock;
     readonly log: Logger;
+    readonly timing?: JobTiming;
 }
 
-/** How long a step may take to end that is canceled or cut off, milliseconds. */
-const GRACE_MS = 8000;
-/** How long all jobs may take to end, milliseconds (jobs-and-imports 9.10). */
-const STOP_MS = 9500;
+/** How long things may take, milliseconds. */
+export interface JobTiming {
+    /** The end of a step that is canceled or cut off. */
+    readonly graceMs: number;
+    /** The end of all jobs. */
+    readonly stopMs: number;
+}
+
+/** All within 10 s (jobs-and-imports 9.10). */
+const TIMING: JobTiming = { graceMs: 8000, stopMs: 9000 };
 
 /** The jobs of the process that keeps them: accepts, runs and forgets them (jobs-and-imports 9). */
 export class JobKeeper {
@@ -50,10 +57,12 @@ export class JobKeeper {
     readonly #accepting = new Map<string, { readonly target: string; readonly written: Promise<unknown> }>();
     readonly #stop = new AbortController();
     readonly #runnerId = newUuid();
+    readonly #timing: JobTiming;
 
     constructor(options: JobKeeperOptions) {
         this.#options = options;
         this.#store = options.store;
+        this.#timing = options.timing ?? TIMING;
         this.#scheduler = new Scheduler({
             maxRunning: () => options.config.current.jobs.maxRunning,
             run: (job) => this.#run(job),
@@ -103,11 +112,12 @@ export class JobKeeper {
             await this.#scheduler.stop();
             await Promise.all([...this.#jobs.values()].map((job) => job.close()));
         };
-        await within(STOP_MS, ended()).catch((err: unknown) => {
+        const { stopMs } = this.#timing;
+        await within(stopMs, ended()).catch((err: unknown) => {
             this.#options.log.error({ err }, 'not every job could be ended in time');
         });
         // A disk that does not answer must not keep the lock from being given away.
-        await within(STOP_MS / 10, this.#store.close()).catch(() => undefined);
+        await within(stopMs / 10, this.#store.close()).catch(() => undefined);
     }
 
     /** What all jobs are now, oldest first. */
@@ -254,7 +264,7 @@ export class JobKeeper {
             stagingDirectory: directories.staging,
             runner: this.#runnerId,
             stop: this.#stop.signal,
-            graceMs: GRACE_MS,
+            graceMs: this.#timing.graceMs,
         });
         this.#runners.set(job.uuid, runner);
         const isDone = await runner.run();

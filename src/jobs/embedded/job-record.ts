@@ -1,4 +1,4 @@
-import { isSettings } from '../../base/config-rules.js';
+import { isSettings, settingAt } from '../../base/config-rules.js';
 import { isUuid, newUuid } from '../../base/uuid.js';
 import type { JsonObject, JsonValue } from '../../manifest/types.js';
 import { withoutUserInfo } from '../../remotes/source-address.js';
@@ -166,7 +166,8 @@ export function isJobRecord(value: unknown): value is JobRecord {
         isSettings(own) &&
         ['chain', 'onerror', 'oncancel', 'done'].some((phase) => phase === own['phase']) &&
         [own['locks'], own['finished']].every((list) => Array.isArray(list)) &&
-        OWN_OBJECTS.every((key) => isSettings(own[key]))
+        OWN_OBJECTS.every((key) => isSettings(own[key])) &&
+        ['ended', 'parts'].every((key) => isSettings(settingAt(own, `numbers.${key}`)))
     );
 }
 

@@ -37,8 +37,36 @@ function uuidOf(segments: readonly string[]): string | undefined {
     return segments.length === 2 && isUuid(uuid) && uuidPrefix(uuid) === prefix ? uuid : undefined;
 }
 
-/** Jobs as files `<first 3 of uuid>/<uuid>.json` (jobs-and-imports 9.4). Only one process writes. */
-export class JobStore {
+/** Where jobs are kept (jobs-and-imports 9.4). Only one process writes. */
+export interface JobStore {
+    /** Durable when it resolves. @throws the file system's error, {@link StoreClosed} */
+    write(record: JobRecord): Promise<void>;
+    /** @throws the file system's error, {@link StoreClosed} */
+    remove(uuid: string): Promise<void>;
+    /** Refuses every change from now on; resolves when none is under way any more. */
+    close(): Promise<void>;
+    /** Whether another process may be the one that writes by now. */
+    readonly isClosed: boolean;
+    /**
+     * Reads every job; what cannot be read gets out of the way under another name.
+     *
+     * @throws the file system's error when they cannot be listed
+     */
+    load(): Promise<readonly JobRecord[]>;
+    /** How many the writer has put aside. @throws the file system's error when they cannot be listed */
+    countBad(): Promise<number>;
+    /**
+     * Reads every job for a process that does not write them; what cannot be read is left out.
+     *
+     * @throws the file system's error when they cannot be listed
+     */
+    list(): Promise<readonly JobRecord[]>;
+    /** Reads one job; `undefined`: there is none. @throws the file system's error */
+    find(uuid: string): Promise<JobRecord | undefined>;
+}
+
+/** Jobs as files `<first 3 of uuid>/<uuid>.json` (jobs-and-imports 9.4). */
+export class JobFiles implements JobStore {
     readonly #directory: string;
     readonly #log: Logger;
     /** What files held when they were read last. */
@@ -51,7 +79,6 @@ export class JobStore {
         this.#log = options.log;
     }
 
-    /** Durable when it resolves. @throws the file system's error, {@link StoreClosed} */
     write(record: JobRecord): Promise<void> {
         return this.#track(async () => {
             const path = this.#path(record.uuid);
@@ -60,29 +87,21 @@ export class JobStore {
         });
     }
 
-    /** @throws the file system's error, {@link StoreClosed} */
     remove(uuid: string): Promise<void> {
         return this.#track(async () => {
             await unlessMissing(removeDurably(this.#path(uuid)));
         });
     }
 
-    /** Refuses every change from now on; resolves when none is under way any more. */
     async close(): Promise<void> {
         this.#closed = true;
         await Promise.allSettled(this.#writing);
     }
 
-    /** Whether another process may be the one that writes by now. */
     get isClosed(): boolean {
         return this.#closed;
     }
 
-    /**
-     * Reads every job; what cannot be read gets out of the way under another name.
-     *
-     * @throws the file system's error for a directory that cannot be listed
-     */
     async load(): Promise<readonly JobRecord[]> {
         const records: JobRecord[] = [];
         await forEachParallel(walkFiles(this.#directory, 1), READERS, async ({ path, segments }) => {
@@ -100,7 +119,6 @@ export class JobStore {
         return records;
     }
 
-    /** What the writer has put aside. @throws the file system's error for a directory that cannot be listed */
     async countBad(): Promise<number> {
         let count = 0;
         for await (const { segments } of walkFiles(this.#directory, 1)) {
@@ -109,12 +127,7 @@ export class JobStore {
         return count;
     }
 
-    /**
-     * Reads every job for a process that does not write them; what cannot be read is left out. Files that
-     * have not changed are not read again.
-     *
-     * @throws the file system's error for a directory that cannot be listed
-     */
+    /** Files that have not changed are not read again. */
     async list(): Promise<readonly JobRecord[]> {
         const found = new Map<string, Version>();
         for await (const { path, segments } of walkFiles(this.#directory, 1)) {
@@ -128,7 +141,6 @@ export class JobStore {
         return [...found.values()].map(({ record }) => record);
     }
 
-    /** Reads one job; `undefined`: there is none. @throws the file system's error */
     async find(uuid: string): Promise<JobRecord | undefined> {
         return (await this.#version(this.#path(uuid), uuid))?.record;
     }

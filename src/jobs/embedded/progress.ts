@@ -7,6 +7,8 @@ import { RecentBytes } from '../recent-bytes.js';
 export interface KeptNumbers {
     /** Bytes of the images that are there, by their uuid: an image counts once, however often it is repeated. */
     readonly ended: Readonly<Record<string, number>>;
+    /** Bytes of those that have been begun. */
+    readonly parts: Readonly<Record<string, number>>;
 }
 
 /** The numbers of a job of which nothing is known yet. */
@@ -54,12 +56,12 @@ export class JobMeter implements ProgressMeter {
     readonly #clock: Clock;
     readonly #onChange: () => void;
     readonly #ended: Map<string, number>;
+    readonly #parts: Map<string, number>;
     readonly #recent = new RecentBytes();
     #step: string | null;
     #image: string | null;
     #imagesTotal: number;
     #bytesTotal: number;
-    #imageDone: number;
     #imageTotal: number;
     /** What an earlier process had of the image at hand: it goes on there, or starts over. */
     #inherited = false;
@@ -75,11 +77,11 @@ export class JobMeter implements ProgressMeter {
         this.#clock = options.clock;
         this.#onChange = options.onChange;
         this.#ended = new Map(Object.entries(options.numbers.ended));
+        this.#parts = new Map(Object.entries(options.numbers.parts));
         this.#step = progress.step;
         this.#image = progress.current_image;
         this.#imagesTotal = progress.images_total;
         this.#bytesTotal = progress.bytes_total;
-        this.#imageDone = progress.image_bytes_done;
         this.#imageTotal = progress.image_bytes_total;
         this.#startedAt = progress.started_at;
         this.#updatedAt = Date.parse(progress.updated_at);
@@ -114,7 +116,7 @@ export class JobMeter implements ProgressMeter {
 
     /** What is to be kept beside them. */
     get kept(): KeptNumbers {
-        return { ended: Object.fromEntries(this.#ended) };
+        return { ended: Object.fromEntries(this.#ended), parts: Object.fromEntries(this.#parts) };
     }
 
     plan(images: number, bytes: number): void {
@@ -124,13 +126,10 @@ export class JobMeter implements ProgressMeter {
     }
 
     beginImage(imageUuid: string, bytes: number): void {
-        this.#inherited = this.#image === imageUuid && this.#imageDone > 0;
-        if (!this.#inherited) {
-            this.#imageDone = 0;
-            this.#resumedFrom = 0;
-        }
         this.#image = imageUuid;
         this.#imageTotal = bytes;
+        this.#inherited = this.#imageDone > 0;
+        this.#resumedFrom = 0;
         this.#changed();
     }
 
@@ -139,7 +138,7 @@ export class JobMeter implements ProgressMeter {
             this.#attempt += 1;
         }
         this.#inherited = false;
-        this.#imageDone = bytes;
+        this.#setImageDone(bytes);
         this.#resumedFrom = bytes;
         this.#changed();
     }
@@ -149,14 +148,14 @@ export class JobMeter implements ProgressMeter {
             // Nobody said where it goes on, so it does not.
             this.startedOver();
         }
-        this.#imageDone += bytes;
+        this.#setImageDone(this.#imageDone + bytes);
         this.#recent.add(this.#clock.now(), bytes);
         this.#changed();
     }
 
     startedOver(): void {
         this.#inherited = false;
-        this.#imageDone = 0;
+        this.#setImageDone(0);
         this.#resumedFrom = 0;
         this.#attempt += 1;
         this.#changed();
@@ -165,9 +164,9 @@ export class JobMeter implements ProgressMeter {
     endImage(bytes: number): void {
         if (this.#image !== null) {
             this.#ended.set(this.#image, bytes);
+            this.#parts.delete(this.#image);
         }
         this.#image = null;
-        this.#imageDone = 0;
         this.#imageTotal = -1;
         this.#inherited = false;
         this.#changed();
@@ -187,9 +186,18 @@ export class JobMeter implements ProgressMeter {
     }
 
     #bytesDone(): number {
-        const ended = [...this.#ended.values()].reduce((sum, bytes) => sum + bytes, 0);
-        const isCounted = this.#image !== null && this.#ended.has(this.#image);
-        return isCounted ? ended : ended + this.#imageDone;
+        const counted = new Map([...this.#parts, ...this.#ended]);
+        return [...counted.values()].reduce((sum, bytes) => sum + bytes, 0);
+    }
+
+    get #imageDone(): number {
+        return this.#image === null ? 0 : (this.#parts.get(this.#image) ?? 0);
+    }
+
+    #setImageDone(bytes: number): void {
+        if (this.#image !== null) {
+            this.#parts.set(this.#image, bytes);
+        }
     }
 
     #changed(): void {
