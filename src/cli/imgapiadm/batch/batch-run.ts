@@ -81,7 +81,7 @@ function explained(error: unknown): unknown {
         return error;
     }
     const hint =
-        'sign with --user and --identity; a server with authType "none" tells only in mode "dc" where files are';
+        'sign with --user and --identity; a server with authType "none" tells only in mode "dc" where files are and where images came from';
     return new Error(`${failureText(error)}; ${hint}`, { cause: error });
 }
 

@@ -112,7 +112,12 @@ export async function compare(sides: Sides, selection: Selection): Promise<Surve
         imagesOfPages((marker) => again('source', () => source.documents(filters, marker, signal))),
         isUsable,
     );
-    const own = { state: 'all', inclProvenance: 'true', channel: sides.channel ?? EVERY_CHANNEL };
+    const own = {
+        state: 'all',
+        channel: sides.channel ?? EVERY_CHANNEL,
+        // Not everybody is told.
+        ...(selection.deletes ? { inclProvenance: 'true' } : {}),
+    };
     const present = await collect(
         imagesOfPages((marker) => again('list', () => here.documents(own, marker, signal))),
         () => true,
