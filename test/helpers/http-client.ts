@@ -164,8 +164,8 @@ export class HttpClient {
     }
 
     /** Starts a download and gives the answer unread, so that the caller sets the pace. */
-    async download(path: string, options: RequestOptions = {}): Promise<IncomingMessage> {
-        const outgoing = this.#start('GET', path, options);
+    async download(path: string, options: RequestOptions = {}, method = 'GET'): Promise<IncomingMessage> {
+        const outgoing = this.#start(method, path, options);
         const message = new Promise<IncomingMessage>((resolve, reject) => {
             outgoing.once('response', resolve);
             outgoing.once('error', reject);

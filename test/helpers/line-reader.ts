@@ -29,8 +29,13 @@ export class LineReader {
         });
     }
 
-    static async open(client: HttpClient, path: string, options: RequestOptions = {}): Promise<LineReader> {
-        return new LineReader(await client.download(path, options));
+    static async open(
+        client: HttpClient,
+        path: string,
+        options: RequestOptions = {},
+        method = 'GET',
+    ): Promise<LineReader> {
+        return new LineReader(await client.download(path, options, method));
     }
 
     get status(): number {
