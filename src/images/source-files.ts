@@ -30,13 +30,14 @@ function fileOf(uuid: string, index: number, entry: JsonValue): SourceFile {
     const { sha1, size, compression: given, dataset_guid: guid } = isObject(entry) ? entry : {};
     const compression = VALID_FILE_COMPRESSIONS.find((name) => name === given);
     const isSha1 = typeof sha1 === 'string' && /^[0-9a-f]{40}$/i.test(sha1);
-    if (!isSha1 || !Number.isSafeInteger(size) || compression === undefined) {
+    const isSize = typeof size === 'number' && Number.isSafeInteger(size) && size >= 0;
+    if (!isSha1 || !isSize || compression === undefined) {
         throw unusable(uuid, `files[${index}] of the manifest is malformed`);
     }
     return {
         index,
         sha1: sha1.toLowerCase(),
-        size: size as number,
+        size,
         compression,
         ...(typeof guid === 'string' && guid !== '' ? { datasetGuid: guid } : {}),
     };
