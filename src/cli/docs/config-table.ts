@@ -8,7 +8,6 @@ export const UNUSED_KEYS: ReadonlySet<string> = new Set([
     'docker',
     'dockerIdentityToken',
     'dockerRegistryInsecure',
-    'jobs',
     'lxdRegistries',
     'napi_service',
     'proxyProtocol',
@@ -16,7 +15,6 @@ export const UNUSED_KEYS: ReadonlySet<string> = new Set([
     'tls',
     'ufds_admin_login',
     'vmapi_service',
-    'wfapi',
 ]);
 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
