@@ -13,6 +13,7 @@ import {
     USERS,
     writeFixtures,
 } from '../helpers/images.js';
+import { call, connect } from '../helpers/library-client.js';
 import { serve } from '../helpers/outgoing.js';
 import {
     eventually,
@@ -81,6 +82,8 @@ void t.test('a file from the web', async (t) => {
     });
     t.match(answer.header('etag'), /^"?[0-9a-f]{40}"?$/);
     t.equal(answer.header('etag'), (await client.get(`/images/${uuid}`)).header('etag'));
+    const audit = await server.waitForLog((record) => JSON.stringify(record).includes('/file?a=b'));
+    t.notMatch(JSON.stringify(audit), 'secret');
     const [sent] = web.service.requests;
     t.match(sent, { method: 'GET', target: '/file?a=b' });
     t.same(Object.keys(sent?.headers ?? {}).sort(), ['connection', 'host', 'user-agent']);
@@ -96,6 +99,10 @@ void t.test('a file from the web', async (t) => {
     const again = await fetchFile(uuid, `${web.service.url}/chunked`, 'compression=none');
     t.match(again.document, { files: [{ sha1: sha1Hex(BIG), compression: 'none' }] }, 'it is replaced');
     t.same(storedNames(uuid), ['file0']);
+    const byLibrary = { uuid, file_url: web.file('/disk.tar.bz2', BYTES), sha1 };
+    t.match(await call(connect(t, server, undefined), 'addImageFileFromUrl', byLibrary), {
+        files: [{ sha1, compression: 'bzip2' }],
+    });
     t.equal((await client.post(`/images/${uuid}?action=activate`)).status, 200);
 });
 

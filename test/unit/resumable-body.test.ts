@@ -131,6 +131,28 @@ void t.test('a body that breaks off goes on where it was', async (t) => {
     );
 });
 
+void t.test('a body that ends early in good order goes on, too', async (t) => {
+    const bytes = randomBytes(5000);
+    const ended =
+        (headers: Record<string, string | number>): Script =>
+        (_, response) => {
+            response.writeHead(200, { connection: 'close', etag: '"e1"', ...headers });
+            response.write(bytes.subarray(0, 1000), () => response.socket?.end());
+        };
+    for (const headers of [{ 'content-length': 5000 }, {}]) {
+        const { body, ranges } = await reading(t, [ended(headers), part(bytes, 'e1')]);
+        t.ok((await buffer(body)).equals(bytes));
+        t.same(ranges(), [undefined, 'bytes=1000-'], JSON.stringify(headers));
+    }
+    const complete: Script = (_, response) => {
+        response.writeHead(200, { etag: '"e1"' });
+        response.end(bytes.subarray(0, 1000));
+    };
+    const { body, ranges } = await reading(t, [complete, part(bytes, 'e1')], { size: 5000 });
+    t.ok((await buffer(body)).equals(bytes), 'shorter than it is known to be');
+    t.same(ranges(), [undefined, 'bytes=1000-']);
+});
+
 void t.test('a body that stalls is cut and goes on', async (t) => {
     const bytes = randomBytes(100_000);
     const { script: stall, isCut } = silence(bytes, 700);
