@@ -9,6 +9,14 @@ export interface SchedulerOptions {
 }
 
 /**
+ * Whether a job must not run while another one of its target does. One that was canceled before it began
+ * has done nothing there: what follows need not wait for hours.
+ */
+function needsTarget({ state }: LiveJob): boolean {
+    return state.own.phase === 'chain' || state.started !== null;
+}
+
+/**
  * Gives jobs their turn: first come first served, one at a time of one target (jobs-and-imports 9.6).
  * A job that keeps others from an image runs at once, or those that run might wait for it for ever.
  */
@@ -63,7 +71,9 @@ export class Scheduler {
         const busy = new Set([...this.#running.keys()].map(({ state }) => state.target));
         const hasRoom = this.#running.size < this.#options.maxRunning();
         return this.#waiting.find(
-            ({ state }) => !busy.has(state.target) && (hasRoom || state.own.locks.length > 0),
+            (job) =>
+                !(busy.has(job.state.target) && needsTarget(job)) &&
+                (hasRoom || job.state.own.locks.length > 0),
         );
     }
 
