@@ -44,6 +44,8 @@ export class CnapiDouble extends HttpService {
     readonly tasks: Task[] = [];
     /** What nodes do with the next tasks. */
     plan: NodePlan = { file: Buffer.from('bytes of an image') };
+    /** Whether it says which task it has made of a request. */
+    answersTasks = true;
     /** Further entries in the log of a task's end. */
     log: readonly unknown[] = [];
     /** So many of the next questions for tasks are answered so. */
@@ -109,7 +111,7 @@ export class CnapiDouble extends HttpService {
         const task: Task = { id: randomUUID(), ...facts, status: 'active', history: [] };
         this.tasks.push(task);
         void this.#run(task);
-        sendJson(response, 202, { id: task.id });
+        if (this.answersTasks) sendJson(response, 202, { id: task.id });
     }
 
     async #run(task: Task): Promise<void> {

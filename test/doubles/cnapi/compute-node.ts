@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { request } from 'node:http';
+import type { Gate } from '../gate.js';
 
 /** What CNAPI has a compute node do (jobs-and-imports 1.7). */
 export interface ImagePayload {
@@ -20,8 +21,8 @@ export interface NodePlan {
     readonly failsAt?: 'start' | 'file' | 'activate';
     /** What is reported of a failure. */
     readonly event?: { readonly error: unknown; readonly details?: { readonly error: string } };
-    /** Awaited before the record is sent, and before the file is. */
-    readonly hold?: { readonly record?: Promise<void>; readonly file?: Promise<void> };
+    /** Hold it back before it sends the record, and before it sends the file. */
+    readonly hold?: { readonly record?: Gate; readonly file?: Gate };
 }
 
 /** An answer of IMGAPI to a node. */
@@ -123,14 +124,14 @@ export async function makeImage(payload: ImagePayload, origin: string, plan: Nod
     const uuid = String(payload.manifest['uuid']);
     const failure = new NodeFailure(plan.event ?? { error: 'the node failed' });
     if (plan.failsAt === 'start') throw failure;
-    await plan.hold?.record;
+    await plan.hold?.record?.pass();
     const sha1 = createHash('sha1').update(plan.file).digest('hex');
     const files = [{ size: plan.file.length, compression, sha1 }];
     const manifest = { ...(await manifestFor(payload, origin)), files };
     await accepted(ask(url, 'POST', `/images/${uuid}?action=import`, json(manifest)));
     try {
         if (plan.failsAt === 'file') throw failure;
-        await plan.hold?.file;
+        await plan.hold?.file?.pass();
         const bytes = { type: 'application/octet-stream', bytes: plan.file };
         const { body } = await accepted(
             ask(url, 'PUT', `/images/${uuid}/file?compression=${compression}&sha1=${sha1}`, bytes),
