@@ -32,6 +32,7 @@ import { recoverUploads } from './images/recover-uploads.js';
 import { DocumentRenderer } from './images/render.js';
 import { BaseLock } from './lock/base-lock.js';
 import { writeDataVersion, checkDataVersion } from './maintenance/data-version.js';
+import { warnOfDistantStaging } from './maintenance/distant-staging.js';
 import { HealthMonitor } from './maintenance/health.js';
 import { prepareDirectories } from './maintenance/prepare-directories.js';
 
@@ -339,6 +340,7 @@ export class ImageServer {
         for (const storage of this.#backends.images.storages.values()) {
             await storage.setup();
         }
+        await warnOfDistantStaging(this.#directories, this.#log);
     }
 
     async #open(): Promise<void> {

@@ -10,6 +10,7 @@ import { KeyedQueue } from '#lib/base/keyed-queue.js';
 import { MemoryDatabase } from '#lib/database/memory/memory-database.js';
 import { currentFiles } from '#lib/images/current-files.js';
 import { checkDataVersion, writeDataVersion } from '#lib/maintenance/data-version.js';
+import { warnOfDistantStaging } from '#lib/maintenance/distant-staging.js';
 import { prepareDirectories } from '#lib/maintenance/prepare-directories.js';
 import { purgePlaceholders } from '#lib/maintenance/purge.js';
 import { sweep } from '#lib/maintenance/sweep.js';
@@ -365,4 +366,14 @@ void t.test('prepareDirectories', async (t) => {
             message: new RegExp(`^cannot use directory ${broken[key]}: E`),
         });
     }
+});
+
+void t.test('part files on another file system are worth a word', async (t) => {
+    const images = t.testdir();
+    const { log, records } = recordingLog();
+    await warnOfDistantStaging({ staging: images, images }, log);
+    t.same(records, []);
+    const staging = ['/dev/shm', '/proc/self'].find((path) => statSync(path).dev !== statSync(images).dev);
+    await warnOfDistantStaging({ staging: staging ?? '', images }, log);
+    t.match(records, [{ level: 40, staging, images }]);
 });

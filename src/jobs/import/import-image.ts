@@ -9,6 +9,7 @@ import { importIdOf } from '../../manifest/import-id.js';
 import { isActivated } from '../../manifest/state.js';
 import type { JobRun } from '../job-kind.js';
 import { activationMark, importParams, isOurs, transferBytes, type ImportParams } from './import-params.js';
+import { awaitOthers } from './await-others.js';
 import { isUsable } from './origin-chain.js';
 import { FileTransfers } from './transfer-files.js';
 
@@ -85,15 +86,17 @@ export class ImageImport {
      */
     async bringOrigin(uuid: string): Promise<boolean> {
         await this.#run.lock(uuid);
-        const raw = (await findImage(this.#services, uuid))?.raw;
-        const isHere = isUsable(raw?.state);
+        let raw = (await findImage(this.#services, uuid))?.raw;
         if (raw !== undefined && !isOurs(this.#run, this.params, raw)) {
-            if (!isHere) {
+            raw = (await awaitOthers(this.#services, uuid, this.#run.signal))?.raw;
+            if (isUsable(raw?.state)) {
+                return false;
+            }
+            if (raw !== undefined) {
                 throw originIsNotActive(uuid);
             }
-            return false;
         }
-        if (!isHere) {
+        if (!isUsable(raw?.state)) {
             await this.create(uuid);
         }
         await this.addFiles(uuid);
