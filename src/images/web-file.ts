@@ -14,13 +14,19 @@ const RETRIES: RetryPolicy = { attempts: 4, minMs: 1000, maxMs: 60_000, progress
 /** Where nothing can go on. */
 const NO_RETRIES: RetryPolicy = { ...RETRIES, attempts: 1 };
 
+/** Messages of OpenSSL name lines of its source; its reasons are words. */
+function wordsOf(error: Error): string {
+    const { code, reason } = error as { readonly code?: unknown; readonly reason?: unknown };
+    const isOpenSsl = typeof code === 'string' && code.startsWith('ERR_SSL_');
+    return isOpenSsl && typeof reason === 'string' ? reason : error.message;
+}
+
 /** What the system, TLS or the other side said; our own words for the rest. */
 function textOf(error: unknown): string {
-    const { cause } =
-        error instanceof OutgoingError && error.kind === 'connect' ? error : { cause: undefined };
+    const cause = error instanceof OutgoingError && error.kind === 'connect' ? error.cause : undefined;
     const first: unknown = cause instanceof AggregateError ? cause.errors.at(-1) : cause;
     const said = first instanceof Error ? first : error;
-    return said instanceof Error ? said.message : String(said);
+    return said instanceof Error ? wordsOf(said) : String(said);
 }
 
 function isTruncation(error: unknown): boolean {

@@ -214,7 +214,7 @@ void t.test('files that cannot be had', async (t) => {
             /^Error getting image: Error: self.signed certificate$/,
         ],
         ['no such name', 'https://name.invalid/', '', /^Error getting image: Error: getaddrinfo \w+ name/],
-        ['no TLS', plain.url.replace('http:', 'https:'), '', /^Error getting image: Error: /],
+        ['no TLS', plain.url.replace('http:', 'https:'), '', /^Error getting image: Error: [\w ]+$/],
         ['404', `${web.service.url}/nothing`, '', 'HTTP 404 error attempting to download image'],
         ['500', web.status('/500', 500), '', 'HTTP 500 error attempting to download image'],
         ['204', web.status('/204', 204), '', 'HTTP 204 error attempting to download image'],
