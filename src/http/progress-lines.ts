@@ -14,7 +14,7 @@ import { type JobFacts, workflowApi } from './workflow-api.js';
 /** Shortest time between two lines of type `progress`, ms (jobs-and-imports 8.3). */
 const PROGRESS_MS = 1000;
 /** A job may change with every chunk that comes; it is looked at this often, ms. */
-const LOOK_MS = 100;
+const LOOK_MS = 200;
 /** How long a job may be out of reach, e.g. while a workflow service starts again, ms. */
 const OUT_OF_REACH_MS = 60_000;
 

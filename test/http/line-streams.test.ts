@@ -113,6 +113,19 @@ void t.test('a silent stream says that it lives', async (t) => {
     await reader.rest();
 });
 
+void t.test('how long it lasted is in the audit record, but says nothing of the server', async (t) => {
+    const [shell, source] = await start(t, { silenceMs: 50 });
+    const reader = await LineReader.open(shell.client, '/lines');
+    for (let i = 0; i < 4; i += 1) await reader.until('keepalive');
+    source.say('end');
+    await reader.rest();
+    await eventually(() => shell.audits().length === 1);
+    const latency = Number(shell.audits()[0]?.['latency']);
+    t.ok(latency >= 190, `audit: ${latency} ms`);
+    const sum = /^http_request_duration_seconds_sum\{.*\} (.*)$/m.exec(await shell.metrics.text())?.[1];
+    t.ok(Number(sum) * 1000 < latency - 100, `metrics: ${sum} s`);
+});
+
 void t.test('a failing source ends it with an error line', async (t) => {
     const failures = [
         { thrown: serviceUnavailable('gone'), code: 'ServiceUnavailableError', message: 'gone' },
@@ -182,6 +195,24 @@ void t.test('a stream is no change that the end of the server waits for', async 
     t.equal(source.released, 1);
     const late = await LineReader.open(shell.client, '/lines');
     t.match(await late.rest(), [{ type: 'closing' }], 'and none begins afterwards');
+});
+
+void t.test('the end of the server does not wait for a reader that takes nothing', async (t) => {
+    const [shell, source] = await start(t);
+    for (let i = 0; i < 200; i += 1) source.say({ type: 'progress', i, LONG });
+    const message = await shell.client.download('/lines');
+    message.on('error', () => undefined);
+    let given = -1;
+    await eventually(() => {
+        const isStuck = given === source.given && given > 0;
+        given = source.given;
+        return isStuck;
+    });
+    shell.server.endStreams();
+    await eventually(() => shell.server.inFlight().length === 0);
+    t.equal(source.released, 1);
+    t.ok(source.given < 200);
+    message.destroy();
 });
 
 void t.test('many readers', async (t) => {
