@@ -232,6 +232,7 @@ export class ImageServer {
             accounts: images.accounts,
             keys: this.#keys,
             jobs: this.#jobs.local,
+            workflows: this.#jobs.workflows,
             lock,
             foreignOwner: this.#tasks.foreignOwner,
         });

@@ -1,6 +1,7 @@
 import type { AccountDirectory } from '../accounts/accounts.js';
 import type { KeyStore } from '../auth/auth.js';
 import type { Database } from '../database/database.js';
+import type { WfapiEngine } from '../jobs/wfapi/wfapi-engine.js';
 import type { BaseLock } from '../lock/base-lock.js';
 import type { EmbeddedEngine } from '../jobs/embedded/embedded-engine.js';
 import { type HealthCheck, HealthProblem, judgeFree } from '../maintenance/health.js';
@@ -17,6 +18,8 @@ export interface HealthSubjects {
     readonly accounts: AccountDirectory | undefined;
     readonly keys: KeyStore | undefined;
     readonly jobs: Pick<EmbeddedEngine, 'countBad' | 'requireRoom'>;
+    /** Runs the jobs elsewhere; absent: no workflow service is used. */
+    readonly workflows: Pick<WfapiEngine, 'problem'> | undefined;
     readonly lock: BaseLock;
     /** Who else uses the Manta area; absent: nobody looks. */
     readonly foreignOwner: (() => MarkedOwner | undefined) | undefined;
@@ -87,6 +90,17 @@ function jobsCheck(jobs: HealthSubjects['jobs']): HealthCheck {
     };
 }
 
+function workflowsCheck(workflows: NonNullable<HealthSubjects['workflows']>): HealthCheck {
+    return {
+        name: 'wfapi',
+        impact: 'degraded',
+        run: () => {
+            const { problem } = workflows;
+            return problem === undefined ? Promise.resolve({}) : Promise.reject(new Error(problem));
+        },
+    };
+}
+
 function lockCheck(lock: BaseLock): HealthCheck {
     return {
         name: 'lock',
@@ -115,7 +129,7 @@ function ownerCheck(foreignOwner: () => MarkedOwner | undefined): HealthCheck {
 
 /** Whether a check of {@link healthChecks} is about something the server depends on, not about itself. */
 export function isDependency(check: string): boolean {
-    return check === 'database' || check === 'ufds' || check.startsWith('stor.');
+    return check === 'database' || check === 'ufds' || check === 'wfapi' || check.startsWith('stor.');
 }
 
 /** The checks of `/health` (operations 1.6). */
@@ -135,6 +149,7 @@ export function healthChecks(subjects: HealthSubjects): readonly HealthCheck[] {
         ...(subjects.accounts === undefined ? [] : [accountsCheck(subjects.accounts)]),
         ...(subjects.keys === undefined ? [] : [keysCheck(subjects.keys)]),
         jobsCheck(subjects.jobs),
+        ...(subjects.workflows === undefined ? [] : [workflowsCheck(subjects.workflows)]),
         lockCheck(subjects.lock),
         ...(subjects.foreignOwner === undefined ? [] : [ownerCheck(subjects.foreignOwner)]),
     ];

@@ -183,6 +183,7 @@ void t.test('health', (t) => {
         const directories = baseDirectories(t.testdir());
         let bad = 0;
         let requireRoom = (): void => undefined;
+        const workflows: { problem: string | undefined } = { problem: 'ECONNREFUSED' };
         const checks = healthChecks({
             database: new MemoryDatabase(),
             storages: [storage],
@@ -195,6 +196,7 @@ void t.test('health', (t) => {
             },
             keys: { keysOf: () => [], counts: () => ({}) },
             jobs: { countBad: async () => bad, requireRoom: () => requireRoom() },
+            workflows,
             lock: new BaseLock({ directories, log, clock: systemClock, app: 'test' }),
             foreignOwner: undefined,
         });
@@ -207,6 +209,7 @@ void t.test('health', (t) => {
             ufds: { ok: false, error: /no answer/ },
             authkeys: { ok: false, error: /no keys/ },
             jobs: { ok: true },
+            wfapi: { ok: false, error: 'ECONNREFUSED' },
             lock: { ok: true, held: false },
         });
         const jobsNow = async () => (await new HealthMonitor(checks, systemClock).report()).checks['jobs'];
@@ -217,7 +220,9 @@ void t.test('health', (t) => {
             throw new Error('job queue is full');
         };
         t.match(await jobsNow(), { ok: false, error: 'job queue is full' });
-        t.same(Object.keys(report.checks).filter(isDependency), ['database', 'stor.local', 'ufds']);
+        workflows.problem = undefined;
+        t.match((await new HealthMonitor(checks, systemClock).report()).checks['wfapi'], { ok: true });
+        t.same(Object.keys(report.checks).filter(isDependency), ['database', 'stor.local', 'ufds', 'wfapi']);
         storage.faults.fail('check', new Error('gone'));
         t.equal((await new HealthMonitor(checks, systemClock).report()).status, 'down', 'the only storage');
     });
