@@ -13,18 +13,19 @@ import { startServer } from '../helpers/start-server.js';
 
 const UUID = 'f0000000-0000-4000-8000-000000000001';
 const file = randomBytes(100_000);
+const { client } = await startServer(t);
 
 /** Imports an image with its files and activates it. */
-async function copy(client: HttpClient, source: string, uuid = UUID): Promise<Answer> {
+async function copy(to: HttpClient, source: string, uuid = UUID): Promise<Answer> {
     const from = `source=${encodeURIComponent(source)}`;
     for (const step of [
-        () => client.post(`/images/${uuid}?action=import&${from}`),
-        () => client.put(`/images/${uuid}/file?${from}`, ''),
+        () => to.post(`/images/${uuid}?action=import&${from}`),
+        () => to.put(`/images/${uuid}/file?${from}`, ''),
     ]) {
         const answer = await step();
         if (answer.status !== 200) return answer;
     }
-    return client.post(`/images/${uuid}?action=activate`);
+    return to.post(`/images/${uuid}?action=activate`);
 }
 
 async function startDouble(tls?: ReturnType<typeof selfSigned>): Promise<ImageServerDouble> {
@@ -65,9 +66,9 @@ await t.test('by way of a proxy', async (test) => {
         await startProxy(),
     ];
     const httpProxy = proxy.url.replace('//', '//user:secret@');
-    const { client, server } = await startServer(test, { httpProxy, allowInsecure: true });
+    const proxied = await startServer(test, { httpProxy, allowInsecure: true });
     plain.add({ uuid: UUID, public: false }, [file]);
-    const copied = await copy(client, plain.address);
+    const copied = await copy(proxied.client, plain.address);
     test.match(copied.document, { state: 'active', files: [{ sha1: sha1Hex(file) }] }, copied.text);
     test.same(
         proxy.requests.map(({ method, target }) => [method, target]),
@@ -82,13 +83,11 @@ await t.test('by way of a proxy', async (test) => {
 
     const other = UUID.replace(/1$/, '2');
     encrypted.add({ uuid: other, public: false }, [file]);
-    const tunnelled = await copy(client, encrypted.address, other);
+    const tunnelled = await copy(proxied.client, encrypted.address, other);
     test.match(tunnelled.document, { state: 'active' }, tunnelled.text);
     test.match(proxy.requests.at(-1), { method: 'CONNECT', target: `127.0.0.1:${encrypted.port}` });
-    test.notMatch(JSON.stringify(server.log), 'secret', 'the log has no user info');
+    test.notMatch(JSON.stringify(proxied.server.log), 'secret', 'the log has no user info');
 });
-
-const { client } = await startServer(t);
 
 await t.test('certificates that nobody knows', async (test) => {
     const source = await startDouble(selfSigned('127.0.0.1'));
