@@ -1,6 +1,5 @@
 import { BlockList, isIP } from 'node:net';
-
-const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' };
+import { portOf } from './http-urls.js';
 
 function familyOf(address: string): 'ipv4' | 'ipv6' {
     return isIP(address) === 6 ? 'ipv6' : 'ipv4';
@@ -40,7 +39,7 @@ function matchesEntry(entry: string, host: string, port: string): boolean {
  */
 export function bypassesProxy(url: URL, noProxy: string): boolean {
     const host = url.hostname.toLowerCase().replace(/^\[|\]$/g, '');
-    const port = url.port === '' ? (DEFAULT_PORTS[url.protocol] ?? '') : url.port;
+    const port = portOf(url);
     return noProxy
         .toLowerCase()
         .split(/[\s,]+/)

@@ -15,6 +15,13 @@ export function httpBaseUrl(host: string, port: number): string {
     return `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;
 }
 
+const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' };
+
+/** The port of a URL, also where it names none. */
+export function portOf(url: URL): string {
+    return url.port === '' ? (DEFAULT_PORTS[url.protocol] ?? '') : url.port;
+}
+
 /** A URL as it may be logged: without user info, query string and fragment. */
 export function loggableUrl(url: URL): string {
     return `${url.origin}${url.pathname}`;

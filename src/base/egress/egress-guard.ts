@@ -2,10 +2,10 @@ import { lookup as lookUp } from 'node:dns/promises';
 import type { EgressConfig } from '../config-types.js';
 import { OutgoingError } from '../http-errors.js';
 import type { AddressSupplier } from '../http-supplier.js';
-import { loggableUrl } from '../http-urls.js';
+import { loggableUrl, portOf } from '../http-urls.js';
 import { untilAborted } from '../until-aborted.js';
 import { isPublicAddress } from './address-classes.js';
-import { hostPortOf, isListed } from './host-list.js';
+import { isListed } from './host-list.js';
 import { addressBytes } from './ip-address.js';
 
 /** An address of a host. */
@@ -57,7 +57,8 @@ export class EgressGuard {
         if (supplier === 'config') {
             return undefined;
         }
-        const { host, port } = hostPortOf(url);
+        const { hostname: host } = url;
+        const port = portOf(url);
         const isGuarded = (supplier === 'account' || guardOperators) && !isListed(allowHosts, { host, port });
         if (isListed(denyHosts, { host, port })) {
             throw refusal(url);

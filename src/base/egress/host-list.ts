@@ -1,5 +1,5 @@
-import { addressBytes, addressKey } from './ip-address.js';
 import { parseHttpUrl } from '../http-urls.js';
+import { addressBytes, addressKey } from './ip-address.js';
 
 /** A host as URLs name it, and what port is asked for there. */
 export interface HostPort {
@@ -7,20 +7,10 @@ export interface HostPort {
     readonly port: string;
 }
 
-const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' };
-
 /** One text for all ways to write a name or an address. */
 function hostKey(host: string): string {
     const bytes = addressBytes(host);
     return bytes === undefined ? host.toLowerCase().replace(/\.$/, '') : addressKey(bytes);
-}
-
-/** Where a URL leads. */
-export function hostPortOf(url: URL): HostPort {
-    return {
-        host: url.hostname,
-        port: url.port === '' ? (DEFAULT_PORTS[url.protocol] ?? '') : url.port,
-    };
 }
 
 /** `name`, `name:port`, an address, `[address]:port`; an address of IPv6 alone needs no brackets. */
