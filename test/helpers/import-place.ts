@@ -6,13 +6,7 @@ import type { ServedFile, ServedImage } from '../doubles/image-server/served-ima
 import { ImageServerDouble } from '../doubles/image-server/image-server-double.js';
 import { HttpClient, type Answer, type Document } from './http-client.js';
 import { imageDirectory, sha1Hex } from './images.js';
-import {
-    eventually,
-    LIMIT_MS,
-    ServerProcess,
-    temporaryDirectory,
-    type ServerOptions,
-} from './server-process.js';
+import { eventually, ServerProcess, temporaryDirectory, type ServerOptions } from './server-process.js';
 import { createKey } from './signing.js';
 
 /** Jobs try again quickly, so that tests need not wait. */
@@ -58,7 +52,6 @@ export class Importer {
 
     /** Is stopped, and its directory removed, with the test. */
     constructor(t: Test, config: Readonly<Record<string, unknown>> = {}, baseDir = temporaryDirectory()) {
-        t.setTimeout(LIMIT_MS);
         this.baseDir = baseDir;
         this.#config = config;
         t.teardown(async () => {
@@ -124,14 +117,19 @@ export class Importer {
         });
     }
 
-    /** What is left besides finished images and jobs: parts, temporary files, intents. */
+    /**
+     * What is left besides finished images and jobs: parts, temporary files, intents. Intents that were
+     * never finished say nothing; they go with the daily sweep.
+     */
     leftovers(): string[] {
         const images = below(join(this.baseDir, 'images'))
             .filter((path) => !/\/(?:file\d+|icon)$/.test(path))
             .map((path) => `images/${path}`);
         const staging = below(join(this.baseDir, 'staging')).map((path) => `staging/${path}`);
         const run = ['uploads', 'deletes', 'clones', 'exports'].flatMap((name) =>
-            below(join(this.baseDir, 'run', name)).map((path) => `run/${name}/${path}`),
+            below(join(this.baseDir, 'run', name))
+                .filter((path) => !path.endsWith('.tmp'))
+                .map((path) => `run/${name}/${path}`),
         );
         return [...images, ...staging, ...run];
     }
