@@ -121,6 +121,7 @@ export class JobEngineDouble implements LocalJobs {
     }
 
     async active(imageUuid: string): Promise<readonly JobDocument[]> {
+        this.#check();
         return this.#documents().filter(
             (document) => document.image_uuid === imageUuid && !isTerminal(document.execution),
         );

@@ -16,12 +16,14 @@ function isCreation({ task, params }: JobDocument): boolean {
 
 /** The job that is making an image of an instance; `undefined`: there is none, or nobody can tell. */
 async function creatingJob(
-    { engine }: JobServices,
+    { engine, local }: JobServices,
     { log, signal }: RequestContext,
     uuid: string,
 ): Promise<JobDocument | undefined> {
     try {
-        return (await engine.active(uuid, signal)).find(isCreation);
+        // Those that were accepted before a workflow service was configured are done here.
+        const jobs = [...(await local.active(uuid, signal)), ...(await engine.active(uuid, signal))];
+        return jobs.find(isCreation);
     } catch (err) {
         signal.throwIfAborted();
         log.warn({ err, uuid }, 'whether a job makes this image could not be found out: it is deleted');
