@@ -66,13 +66,17 @@ await t.test('an image is made', async (t) => {
 
 await t.test('a failure after the import leaves a failed image', async (t) => {
     const error = { message: 'prepare-image script did not run', code: 'PrepareImageDidNotRun' };
-    cnapi.plan = { file: Buffer.from('a'), failsAt: 'file', event: { error: JSON.stringify(error) } };
+    cnapi.plan = {
+        file: Buffer.from('a'),
+        failsAt: 'file',
+        event: { error: JSON.stringify(error), details: { error: 'why' } },
+    };
     cnapi.log = [{ level: 'error', message: 'so' }];
     const { image, job } = await started(createFromVm(client, vm, { description: 'mine' }));
     t.equal((await endOfJob(client, job))['execution'], 'failed');
     const failed = await imageOf(client, image);
     t.match(failed, { state: 'failed', files: [], description: 'mine', owner: USERS.luke });
-    t.strictSame(failed['error'], { ...error, message: `${error.message}: so` });
+    t.strictSame(failed['error'], { ...error, message: `${error.message}, why: so` });
     t.notOk('type' in failed);
 });
 

@@ -160,6 +160,11 @@ void t.test('why an image of an instance could not be made', async (t) => {
             [{ name: 'error', event: { error: structured } }, log],
             { message: 'it did not run: d1, d2', code: 'PrepareImageDidNotRun' },
         ],
+        [
+            'structured, with details',
+            [{ name: 'error', event: { error: structured, details: { error: 'why' } } }, log],
+            { message: 'it did not run, why: d1, d2', code: 'PrepareImageDidNotRun' },
+        ],
         ['broken JSON', [{ name: 'error', event: { error: '{boom' } }], { message: 'Error: {boom' }],
     ];
     for (const [what, history, error] of cases) {

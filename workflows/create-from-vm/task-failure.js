@@ -10,15 +10,18 @@ function detailsOf(event) {
 }
 
 function messageOf(event) {
-    if (typeof event.error === 'string') {
-        return event.error + (event.details && event.details.error ? ', ' + event.details.error : '');
-    }
-    return event.error ? String(event.error.message) : '';
+    return typeof event.error === 'string' ? event.error : String(event.error.message);
+}
+
+/* What an error event says beside its message. */
+function reasonIn(event) {
+    var isText = typeof event.error === 'string';
+    return isText && event.details && event.details.error ? ', ' + event.details.error : '';
 }
 
 /* A structured error keeps its form, so that its code is not lost: the details get into its message. */
-function withDetails(message, details) {
-    var suffix = details.length > 0 ? ': ' + details.join(', ') : '';
+function withDetails(message, reason, details) {
+    var suffix = reason + (details.length > 0 ? ': ' + details.join(', ') : '');
     var parsed;
     if (message.charAt(0) === '{') {
         try {
@@ -35,14 +38,16 @@ function withDetails(message, details) {
 /* Why a task has failed, as its history tells. */
 function failureOf(task) {
     var message = '';
+    var reason = '';
     var details = [];
     (Array.isArray(task.history) ? task.history : []).forEach(function (entry) {
         var event = (entry && entry.event) || {};
         if (entry && entry.name === 'error' && event.error) {
             message = messageOf(event);
+            reason = reasonIn(event);
         } else if (entry && entry.name === 'finish') {
             details = details.concat(detailsOf(event));
         }
     });
-    return { name: 'Error', message: withDetails(message || 'Unexpected error occured', details) };
+    return { name: 'Error', message: withDetails(message || 'Unexpected error occured', reason, details) };
 }
