@@ -94,7 +94,10 @@ export async function importFromSource(
         const raw = await sourceRecord(services, context, manifest, options);
         const store = async (): Promise<StoredImage> => {
             if (existing !== undefined) {
-                return replacePlaceholder(services, existing, raw, mayReplace, cleanup);
+                const { expires_at } = existing.raw;
+                // It goes with the activation; until then the copy may fail, and must not stay for ever.
+                const expiring = { ...raw, ...(expires_at === undefined ? {} : { expires_at }) };
+                return replacePlaceholder(services, existing, expiring, mayReplace, cleanup);
             }
             await services.archive.write(raw);
             return services.database.create(raw);

@@ -139,6 +139,7 @@ await t.test('a copy that fails leaves its placeholder, and starts again', async
     });
     const { document } = await west.client.get(`/images/${BROKEN.uuid}?account=${vader}`);
     t.match(document, { state: 'failed', error: { code: 'Download', message: /sha1/ } });
+    t.match(timeless(west, BROKEN), { expires_at: String }, 'it goes some time');
     const watched = await west.client.post(path(BROKEN, '&do_not_restart=true'));
     t.match(watched.error, { code: 'ValidationFailed', message: /^copy of image .* failed: / });
 
@@ -147,6 +148,7 @@ await t.test('a copy that fails leaves its placeholder, and starts again', async
     t.match(again.document, { result: 'started' });
     t.match(await jobEnd(west, again.document['job_uuid']), { execution: 'succeeded' });
     t.equal(await state(west, BROKEN), 'active');
+    t.notMatch(timeless(west, BROKEN), { expires_at: String });
 });
 
 await t.test('a canceled copy takes its placeholder with it', async (t) => {

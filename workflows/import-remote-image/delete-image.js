@@ -22,9 +22,13 @@ function deleteImage(job, cb) {
         });
     }
 
+    function isUnfinished(image) {
+        return image.state === 'creating' || (image.state === 'unactivated' && hasCreated(job, uuid));
+    }
+
     if (job.params.placeholder) {
         findImage(job, uuid, deadline, function (err, image) {
-            if (!err && image && (image.state === 'creating' || hasCreated(job, uuid))) {
+            if (!err && image && isUnfinished(image)) {
                 fail();
             } else {
                 cb(err, 'Image ' + uuid + ' was not created by this job');
