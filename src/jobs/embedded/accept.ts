@@ -8,12 +8,19 @@ import { queuedRecord, stepFacts, type JobRecord } from './job-record.js';
 import { jobLimit } from './job-runner.js';
 import { noProgress } from './progress.js';
 
+/** When a job is accepted. */
+export interface Acceptance {
+    readonly clock: Clock;
+    /** Higher than that of every job before. */
+    readonly number: number;
+}
+
 function moment(clock: Clock): string {
     return new Date(clock.now()).toISOString();
 }
 
 /** The record of a job that is to be done. */
-export function acceptedRecord(kind: JobKind, job: NewJob, clock: Clock): JobRecord {
+export function acceptedRecord(kind: JobKind, job: NewJob, { clock, number }: Acceptance): JobRecord {
     const { params } = job;
     const hidden = job.hidden ?? {};
     const chain = kind.chain.map(({ name, timeout }) =>
@@ -35,12 +42,13 @@ export function acceptedRecord(kind: JobKind, job: NewJob, clock: Clock): JobRec
         oncancel: kind.onCancel.map(({ name, timeout }) => stepFacts(name, timeout)),
         progress: noProgress(now),
         numbers: { ended: {}, parts: {} },
+        number,
         now,
     });
 }
 
 /** The record of a job that is done already. */
-export function doneRecord(job: DoneJob, clock: Clock): JobRecord {
+export function doneRecord(job: DoneJob, { clock, number }: Acceptance): JobRecord {
     const now = moment(clock);
     const [first] = job.results;
     const started_at = first?.started_at ?? now;
@@ -60,6 +68,7 @@ export function doneRecord(job: DoneJob, clock: Clock): JobRecord {
         oncancel: [],
         progress,
         numbers: { ended: { [job.imageUuid]: 0 }, parts: {} },
+        number,
         now,
     });
     const started = Date.parse(started_at);

@@ -1,4 +1,3 @@
-import type { Clock } from '../../base/clock.js';
 import { ApiError, resourceNotFound, serviceUnavailable } from '../../base/errors.js';
 import { recent } from '../../base/recent.js';
 import { Tally } from '../../base/tally.js';
@@ -6,7 +5,6 @@ import { isUuid } from '../../base/uuid.js';
 import { EXECUTIONS, isTerminal, type JobDocument, type JobView } from '../job.js';
 import type { JobFilter, JobList, JobPage, NewJob, StartedJob } from '../job-engine.js';
 import type { DoneJob, LocalJobs } from '../services.js';
-import { doneRecord } from './accept.js';
 import { about, matching, requireExecution } from './job-lists.js';
 import { JobKeeper, type JobKeeperOptions } from './job-keeper.js';
 import { shownJob, shownProgress, type JobRecord } from './job-record.js';
@@ -35,7 +33,6 @@ export class EmbeddedEngine implements LocalJobs {
     readonly kind = 'embedded';
     readonly url = undefined;
     readonly #options: EmbeddedEngineOptions;
-    readonly #clock: Clock;
     readonly #store: JobStore;
     readonly #keeper: JobKeeper;
     readonly #closing = new AbortController();
@@ -48,7 +45,6 @@ export class EmbeddedEngine implements LocalJobs {
     constructor(given: EmbeddedEngineOptions) {
         const log = given.log.child({ component: 'jobs' }, true);
         this.#options = { ...given, log };
-        this.#clock = given.clock;
         this.#store = given.store ?? new JobFiles({ directory: given.directories.jobs, log });
         this.#keeper = new JobKeeper({ ...this.#options, store: this.#store });
         this.#files = recent(() => this.#store.list(), FILES_MAX_AGE_MS, given.clock);
@@ -147,9 +143,7 @@ export class EmbeddedEngine implements LocalJobs {
 
     async record(job: DoneJob): Promise<string> {
         this.requireKeeper();
-        const record = doneRecord(job, this.#clock);
-        await this.#keeper.add(record);
-        return record.uuid;
+        return await this.#keeper.add(job);
     }
 
     async find(uuid: string): Promise<JobView | undefined> {

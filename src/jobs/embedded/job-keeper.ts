@@ -1,5 +1,3 @@
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type Logger from 'bunyan';
 import type { Clock } from '../../base/clock.js';
 import type { BaseDirectories, ConfigSource } from '../../base/config-types.js';
@@ -9,12 +7,13 @@ import { newUuid } from '../../base/uuid.js';
 import { within } from '../../base/within.js';
 import type { NewJob, StartedJob } from '../job-engine.js';
 import type { JobKind } from '../job-kind.js';
+import type { DoneJob } from '../services.js';
 import { doesTheSame } from '../same-job.js';
-import { acceptedRecord } from './accept.js';
+import { acceptedRecord, doneRecord, type Acceptance } from './accept.js';
 import { ImageLocks } from './image-locks.js';
 import { canceled, CANCELED } from './job-changes.js';
 import { holdsTarget } from './job-lists.js';
-import type { JobRecord } from './job-record.js';
+import { byAge, type JobRecord } from './job-record.js';
 import { JobRunner } from './job-runner.js';
 import type { JobStore } from './job-store.js';
 import { LiveJob } from './live-job.js';
@@ -58,6 +57,8 @@ export class JobKeeper {
     readonly #stop = new AbortController();
     readonly #runnerId = newUuid();
     readonly #timing: JobTiming;
+    /** That of the job that was accepted last. */
+    #number = 0;
 
     constructor(options: JobKeeperOptions) {
         this.#options = options;
@@ -78,9 +79,8 @@ export class JobKeeper {
         const { config, clock, directories, kinds } = this.#options;
         await makeDirectory(directories.jobs);
         const { maxRestarts } = config.current.jobs;
-        const found = [...(await this.#store.load())].sort((a, b) =>
-            a.created_at < b.created_at ? -1 : a.created_at > b.created_at ? 1 : 0,
-        );
+        const found = [...(await this.#store.load())].sort(byAge);
+        this.#number = Math.max(0, ...found.map(({ own }) => own.number));
         for (const record of found) {
             const kind = kinds.find(({ task }) => task === record.task);
             const next = resumed(record, { kind, maxRestarts, now: clock.now() });
@@ -108,8 +108,8 @@ export class JobKeeper {
     async stop(): Promise<void> {
         this.#stop.abort(new Error('the server stops'));
         const ended = async (): Promise<void> => {
-            await Promise.allSettled([...this.#accepting.values()].map(({ written }) => written));
-            await this.#scheduler.stop();
+            const accepting = [...this.#accepting.values()].map(({ written }) => written);
+            await Promise.allSettled([this.#scheduler.stop(), ...accepting]);
             await Promise.all([...this.#jobs.values()].map((job) => job.close()));
         };
         const { stopMs } = this.#timing;
@@ -139,8 +139,7 @@ export class JobKeeper {
     /** @throws 503 when no more jobs can wait */
     requireRoom(): void {
         const { maxQueued } = this.#options.config.current.jobs;
-        const queued = this.records().filter(({ execution }) => execution === 'queued').length;
-        if (queued + this.#accepting.size >= maxQueued) {
+        if (this.#scheduler.waiting + this.#accepting.size >= maxQueued) {
             throw serviceUnavailable('job queue is full');
         }
     }
@@ -158,15 +157,16 @@ export class JobKeeper {
             return { uuid: attached.uuid, attached: true };
         }
         this.requireRoom();
-        const job = await this.#write(acceptedRecord(kind, wish, this.#options.clock));
+        const job = await this.#write(acceptedRecord(kind, wish, this.#next()));
         this.#scheduler.add(job);
         return { uuid: job.uuid, attached: false };
     }
 
     /** Keeps a job that is over already. @throws 503 */
-    async add(record: JobRecord): Promise<void> {
-        await this.#write(record);
+    async add(job: DoneJob): Promise<string> {
+        const { uuid } = await this.#write(doneRecord(job, this.#next()));
         await this.removeOld();
+        return uuid;
     }
 
     /** @throws 409 `ConflictError`, 503 */
@@ -197,6 +197,11 @@ export class JobKeeper {
                 log.warn({ err, job_uuid: uuid }, 'old job could not be removed');
             }
         }
+    }
+
+    #next(): Acceptance {
+        this.#number += 1;
+        return { clock: this.#options.clock, number: this.#number };
     }
 
     #keep(record: JobRecord): LiveJob {
@@ -251,7 +256,7 @@ export class JobKeeper {
 
     /** One turn of a job. Never rejects. */
     async #run(job: LiveJob): Promise<void> {
-        const { kinds, clock, directories, log } = this.#options;
+        const { kinds, clock, directories } = this.#options;
         const kind = kinds.find(({ task }) => task === job.state.task);
         if (kind === undefined) {
             return;
@@ -270,9 +275,6 @@ export class JobKeeper {
         const isDone = await runner.run();
         this.#runners.delete(job.uuid);
         if (isDone) {
-            await rm(join(directories.staging, job.uuid), { recursive: true, force: true }).catch(
-                (err: unknown) => log.warn({ err, job_uuid: job.uuid }, 'staged files could not be removed'),
-            );
             this.#locks.release(job.uuid);
             await this.removeOld();
         }

@@ -1,7 +1,7 @@
 import { ApiError } from '../../base/errors.js';
 import { EXECUTIONS, isTerminal, jobAccount } from '../job.js';
 import type { JobFilter, NewJob } from '../job-engine.js';
-import type { JobRecord } from './job-record.js';
+import { byAge, type JobRecord } from './job-record.js';
 
 /** Refuses to look for a state that no job has (jobs-and-imports 2.3). @throws 409 */
 export function requireExecution(execution: string | undefined): void {
@@ -24,11 +24,8 @@ function matches(record: JobRecord, filter: JobFilter): boolean {
     );
 }
 
-/** Newest first; of two of the same moment the one that comes later in `records`. */
 function newestFirst(records: readonly JobRecord[]): readonly JobRecord[] {
-    return [...records]
-        .reverse()
-        .sort((a, b) => (a.created_at === b.created_at ? 0 : a.created_at < b.created_at ? 1 : -1));
+    return [...records].sort((a, b) => byAge(b, a));
 }
 
 /** The jobs that match, newest first. */

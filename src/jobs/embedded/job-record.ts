@@ -56,6 +56,8 @@ interface ShownRecord {
 
 /** What only the engine needs to know. */
 interface PrivateRecord {
+    /** Grows from job to job: tells which of one moment was accepted first. */
+    readonly number: number;
     readonly phase: JobPhase;
     /** Whether the step at hand, the first of the phase without a result, was begun. */
     readonly begun: boolean;
@@ -90,6 +92,7 @@ export interface RecordFacts
     readonly hidden: JsonObject;
     readonly progress: JobProgress;
     readonly numbers: KeptNumbers;
+    readonly number: number;
     /** ISO date. */
     readonly now: string;
 }
@@ -125,6 +128,7 @@ export function queuedRecord(facts: RecordFacts): JobRecord {
         info: [],
         progress: facts.progress,
         own: {
+            number: facts.number,
             phase: 'chain',
             begun: false,
             end: null,
@@ -137,6 +141,11 @@ export function queuedRecord(facts: RecordFacts): JobRecord {
             numbers: facts.numbers,
         },
     };
+}
+
+/** The order in which jobs were accepted. */
+export function byAge(a: JobRecord, b: JobRecord): number {
+    return a.created_at === b.created_at ? a.own.number - b.own.number : a.created_at < b.created_at ? -1 : 1;
 }
 
 /** A step as a job shows it. */
@@ -165,6 +174,7 @@ export function isJobRecord(value: unknown): value is JobRecord {
         OBJECT_KEYS.every((key) => isSettings(value[key])) &&
         isSettings(own) &&
         ['chain', 'onerror', 'oncancel', 'done'].some((phase) => phase === own['phase']) &&
+        typeof own['number'] === 'number' &&
         [own['locks'], own['finished']].every((list) => Array.isArray(list)) &&
         OWN_OBJECTS.every((key) => isSettings(own[key])) &&
         ['ended', 'parts'].every((key) => isSettings(settingAt(own, `numbers.${key}`)))

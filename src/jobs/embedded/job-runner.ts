@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Clock } from '../../base/clock.js';
 import { untilAborted } from '../../base/until-aborted.js';
 import { TookTooLong, within } from '../../base/within.js';
@@ -260,10 +262,20 @@ export class JobRunner {
 
     async #finish(): Promise<void> {
         const job = this.#job;
+        await this.#dropStaged();
         job.meter.at(null);
         await job.settle((record) => finished(record, this.#options.clock.now()));
         const { execution, elapsed, own } = job.state;
         job.log.info({ execution, elapsed, error: own.end?.error }, 'job is over');
+    }
+
+    /** What cannot be removed is swept later. */
+    async #dropStaged(): Promise<void> {
+        const { uuid, log } = this.#job;
+        const directory = join(this.#options.stagingDirectory, uuid);
+        await rm(directory, { recursive: true, force: true }).catch((err: unknown) =>
+            log.warn({ err }, 'staged files could not be removed'),
+        );
     }
 
     /** A mistake in the kind of job must not keep a job, and its images, for ever. */
@@ -275,6 +287,7 @@ export class JobRunner {
         const at = this.#now();
         const name = job.state.chain[stepsOver(job.state)]?.name ?? job.state.name;
         const result: StepResult = { result: '', error, name, started_at: at, finished_at: at };
+        await this.#dropStaged();
         job.meter.failed(error);
         job.meter.at(null);
         await job.settle((record) => finished(workFailed(record, result, error), clock.now()));

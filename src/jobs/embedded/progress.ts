@@ -58,7 +58,8 @@ export class JobMeter implements ProgressMeter {
     readonly #ended: Map<string, number>;
     readonly #parts: Map<string, number>;
     readonly #recent = new RecentBytes();
-    #step: string | null;
+    /** The step at hand; what an earlier process was at is at hand no more. */
+    #step: string | null = null;
     #image: string | null;
     #imagesTotal: number;
     #bytesTotal: number;
@@ -78,7 +79,6 @@ export class JobMeter implements ProgressMeter {
         this.#onChange = options.onChange;
         this.#ended = new Map(Object.entries(options.numbers.ended));
         this.#parts = new Map(Object.entries(options.numbers.parts));
-        this.#step = progress.step;
         this.#image = progress.current_image;
         this.#imagesTotal = progress.images_total;
         this.#bytesTotal = progress.bytes_total;

@@ -1,7 +1,7 @@
 import { JobInterrupted, type JobKind } from '../job-kind.js';
 import { isTerminal, type StepResult } from '../job.js';
 import { finished, restarted, stepsOver, waitsAgain, workFailed } from './job-changes.js';
-import type { JobRecord } from './job-record.js';
+import { byAge, type JobRecord } from './job-record.js';
 import { progressError } from './progress.js';
 import { stepError } from './step-error.js';
 
@@ -75,8 +75,6 @@ export function resumed(record: JobRecord, { kind, maxRestarts, now }: ResumeOpt
 /** The order in which jobs are run that an earlier process has left: those that have begun come first. */
 export function inResumeOrder(records: readonly JobRecord[]): readonly JobRecord[] {
     const hasBegun = ({ started, own }: JobRecord): boolean => started !== null || own.phase !== 'chain';
-    const byAge = (a: JobRecord, b: JobRecord): number =>
-        a.created_at === b.created_at ? 0 : a.created_at < b.created_at ? -1 : 1;
     const inOrder = records.filter(({ own }) => own.phase !== 'done').sort(byAge);
     return [...inOrder.filter(hasBegun), ...inOrder.filter((record) => !hasBegun(record))];
 }

@@ -30,6 +30,11 @@ export class Scheduler {
         this.#options = options;
     }
 
+    /** How many jobs wait for their turn. */
+    get waiting(): number {
+        return this.#waiting.length;
+    }
+
     /** Puts a job at the end of the queue. */
     add(job: LiveJob): void {
         this.#waiting = [...this.#waiting, job];
