@@ -1,6 +1,7 @@
 import { type FileCompression, VALID_FILE_COMPRESSIONS } from '../base/constants.js';
 import { ApiError } from '../base/errors.js';
 import { isObject, text } from '../manifest/coerce.js';
+import { maxFilesOf } from '../manifest/limits.js';
 import type { JsonObject, JsonValue } from '../manifest/types.js';
 import { upgradeManifest } from '../manifest/upgrade.js';
 
@@ -15,9 +16,6 @@ export interface SourceFile {
     readonly compression: FileCompression;
     readonly datasetGuid?: string;
 }
-
-/** Storages know as many names of files (backends 6). */
-const MAX_FILES = 100;
 
 function unusable(uuid: string, reason: string): ApiError {
     return new ApiError(
@@ -49,13 +47,13 @@ function fileOf(uuid: string, index: number, entry: JsonValue): SourceFile {
  * @throws 503 `RemoteSourceError` when there is none, or one cannot be what it says
  */
 export function sourceFiles(manifest: JsonObject): readonly SourceFile[] {
-    const { files } = upgradeManifest(manifest);
+    const { files, type } = upgradeManifest(manifest);
     const uuid = text(manifest['uuid']);
     if (!Array.isArray(files) || files.length === 0) {
         throw unusable(uuid, 'image has no file');
     }
-    if (files.length > MAX_FILES) {
-        throw unusable(uuid, `image has more than ${MAX_FILES} files`);
+    if (files.length > maxFilesOf(type)) {
+        throw unusable(uuid, 'image has too many files');
     }
     return files.map((entry: JsonValue, index) => fileOf(uuid, index, entry));
 }

@@ -29,3 +29,8 @@ export const NAME_RE = /^[A-Za-z0-9._/ -]+$/;
 export const VERSION_RE = /^[A-Za-z0-9._/+-]+$/;
 export const PUBLISHED_AT_RE = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?Z$/;
 export const WEB_URL_RE = /^\s*[Hh][Tt][Tt][Pp][Ss]?:/;
+
+/** How many files an image can have: of LXD's the metadata may be one of their own. */
+export function maxFilesOf(type: unknown): number {
+    return type === 'lxd' ? 2 : 1;
+}

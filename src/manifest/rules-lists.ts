@@ -2,7 +2,7 @@ import { VALID_FILE_COMPRESSIONS } from '../base/constants.js';
 import { UUID_RE } from '../base/uuid.js';
 import { isLonger, json, text, toBoolean } from './coerce.js';
 import type { EntryList } from './entry-list.js';
-import { MAX_BILLING_TAG_LENGTH, MAX_TAGS_LENGTH } from './limits.js';
+import { MAX_BILLING_TAG_LENGTH, maxFilesOf, MAX_TAGS_LENGTH } from './limits.js';
 import type { Rule } from './rule.js';
 import { isCompression, isTrait, isUser } from './shapes.js';
 
@@ -30,7 +30,7 @@ export const checkFiles: Rule = (manifest, list) => {
         }
     } else if (!Array.isArray(files)) {
         list.invalid('files', `invalid image "files" (not an array): ${text(files)}`);
-    } else if (files.length > (manifest.type === 'lxd' ? 2 : 1)) {
+    } else if (files.length > maxFilesOf(manifest.type)) {
         list.invalid('files', 'invalid image "files": too many files');
     } else {
         for (const file of files as readonly unknown[]) {
