@@ -121,7 +121,7 @@ void t.test('an image of an instance', async (t) => {
     );
     t.same([job.params['server_uuid'], job.taskId], ['the-server', 'the-task']);
     t.equal(requests(asked)[0], `GET /vms/${VM}`);
-    const queued = asked[1];
+    const queued = asked.find(({ method }) => method === 'POST');
     t.equal(queued?.url.href, `http://cnapi/servers/the-server/vms/${VM}/images`);
     t.equal(
         JSON.stringify(queued?.body),
@@ -195,8 +195,15 @@ void t.test('CNAPI that fails again and again, and a cancel', async (t) => {
     t.equal(asked.filter(({ url }) => url.pathname.startsWith('/tasks')).length, 6);
     t.match(away.updates, [{ error: { message: 'Error: connect ECONNREFUSED' } }]);
 
-    const canceled = datacenter([{ status: 'active' }], { isCanceled: true });
-    const end = await runJob(fromVm, FROM_VM, canceled.answers);
-    t.equal(end.job.execution, 'canceled');
-    t.match(canceled.updates, [{ state: 'failed', error: { code: 'Canceled' } }]);
+    for (const at of ['queue', 'poll']) {
+        const facts = { isCanceled: at === 'queue' };
+        const { answers, updates } = datacenter([{ status: 'active' }], facts);
+        const end = await runJob(fromVm, FROM_VM, (request) => {
+            facts.isCanceled ||= request.url.pathname.startsWith('/tasks');
+            return answers(request);
+        });
+        t.equal(end.job.execution, 'canceled', at);
+        t.equal(end.job.taskId, at === 'queue' ? undefined : 'the-task', 'no node is asked for nothing');
+        t.match(updates, [{ state: 'failed', error: { code: 'Canceled' } }]);
+    }
 });

@@ -16,14 +16,20 @@ function queueTask(job, cb) {
         },
         deadline: Date.now() + 9000
     };
-    send(job, request, function (err, task) {
-        if (err) {
-            cb(err);
-        } else if (!task.id) {
-            cb({ name: 'InternalError', message: 'CNAPI did not say which task it started' });
-        } else {
-            job.taskId = task.id;
-            cb(null, 'Task queued to CNAPI');
+    isCanceled(job, function (canceled) {
+        if (canceled) {
+            cb('cancel');
+            return;
         }
+        send(job, request, function (err, task) {
+            if (err) {
+                cb(err);
+            } else if (!task.id) {
+                cb({ name: 'InternalError', message: 'CNAPI did not say which task it started' });
+            } else {
+                job.taskId = task.id;
+                cb(null, 'Task queued to CNAPI');
+            }
+        });
     });
 }
