@@ -8,6 +8,7 @@ import t from 'tap';
 import { refusedBy } from '../helpers/copy-bench.js';
 import { refusal, refused, type Refusal } from '../helpers/image-bench.js';
 import { NOBODY, USERS } from '../helpers/images.js';
+import { eventually } from '../helpers/server-process.js';
 import {
     BASE,
     COPY,
@@ -88,7 +89,7 @@ void t.test('checks, in order', async (t) => {
     );
     t.strictSame(
         await answer(remote({ uuid: ORIGIN })),
-        refused(503, 'RemoteSourceError', `${manifestOf}malformed`),
+        refused(503, 'RemoteSourceError', `${manifestOf}malformed answer`),
     );
     const inactive = refused(422, 'ValidationFailed', `Cannot import image ${IMAGE} - image is not active.`, [
         'state',
@@ -283,7 +284,7 @@ void t.test('a copy that has failed and still cleans up is waited for', async (t
     await b.bench.plant(unfinished('failed', JOB));
     b.engine.set({ uuid: JOB, imageUuid: IMAGE, execution: 'running', params: COPY });
     const done = copy(b, WISHES.sync);
-    while (b.engine.waiting === 0) await new Promise((resolve) => setImmediate(resolve));
+    await eventually('it to wait', 5_000, () => b.engine.waiting > 0);
     t.equal(b.engine.started.length, 0);
     b.engine.change(JOB, { execution: 'failed' });
     t.match(await done, { result: 'started' });
