@@ -28,6 +28,7 @@ export interface Job {
     readonly execution: string;
     readonly chain_results: readonly JobResult[];
     readonly onerror_results: readonly JobResult[];
+    readonly oncancel: readonly unknown[];
     readonly oncancel_results: readonly JobResult[];
     readonly created_images: readonly string[];
     readonly restarts: number;
@@ -113,7 +114,9 @@ export class Importer {
         return eventually(`the end of job ${uuid}`, JOB_LIMIT_MS, async () => {
             const job = await this.job(uuid);
             const isOver = ['succeeded', 'failed', 'canceled'].includes(job.execution);
-            return isOver && !existsSync(join(this.baseDir, 'staging', uuid)) && job;
+            const isCleaned =
+                job.execution !== 'canceled' || job.oncancel_results.length === job.oncancel.length;
+            return isOver && isCleaned && !existsSync(join(this.baseDir, 'staging', uuid)) && job;
         });
     }
 

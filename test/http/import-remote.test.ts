@@ -254,6 +254,16 @@ await t.test('channels of the source, and an owner that is told', async (t) => {
     t.equal(job.execution, 'succeeded', JSON.stringify(job.chain_results));
     t.ok(channeled.requests.every(({ query }) => query.get('channel') === 'dev'));
     t.match((await client.get(`/images/${uuid}`)).document, { state: 'active', owner: NOBODY });
+    const channels = ['stable', 'next'].map((name, index) => ({
+        name,
+        description: name,
+        default: index === 0,
+    }));
+    const ours = await new Importer(t, { channels }).start();
+    const next = await ours.begin(uuid, address, '&channel=next');
+    t.match(await ours.ended(next), { execution: 'succeeded', params: { channel: 'next' } });
+    t.equal((await ours.client.get(`/images/${uuid}?channel=next`)).status, 200);
+    t.equal((await ours.client.get(`/images/${uuid}`)).status, 404, 'in no other channel');
 });
 
 await t.test('a job is canceled in each of its steps', async (t) => {
@@ -323,6 +333,46 @@ await t.test('what others have made meanwhile is not touched', async (t) => {
     t.equal(ended.execution, 'failed');
     t.equal(ended.onerror_results[0]?.result, `Image ${image!.uuid} was not created by this job`);
     t.equal((await client.get(`/images/${image!.uuid}`)).document['state'], 'unactivated');
+});
+
+await t.test('simultaneous direct imports of two images that share an origin, beside a job', async (t) => {
+    const gate = new Gate();
+    const [base, one] = offerChain(source, [{ bytes: someBytes(), gate: { at: 1000, gate } }, someBytes()]);
+    const [two, three] = [randomUUID(), randomUUID()].map((uuid) => ({
+        ...source.add({ public: false, uuid, origin: base!.uuid }, [someBytes()]),
+        uuid,
+    }));
+    const call = async (method: string, path: string): Promise<number> =>
+        (await client.request(method, `/images/${path}source=${encodeURIComponent(source.address)}`)).status;
+    const direct = async (uuid: string): Promise<number> => {
+        const made = await call('POST', `${uuid}?action=import&`);
+        if (made !== 200) return made;
+        t.equal(await call('PUT', `${uuid}/file?`), 200);
+        return call('POST', `${uuid}?action=activate&`);
+    };
+    // The job finds the record of the others when it is about to make its own.
+    let others: Promise<number[]> | undefined;
+    source.before = ({ path }) => {
+        const asked = source.requests.filter((request) => request.path === path);
+        if (path === `/images/${base!.uuid}` && asked.length === 2) {
+            base!.onManifest.delayMs = 500;
+            setImmediate(() => {
+                base!.onManifest.delayMs = 0;
+                others = Promise.all([direct(base!.uuid), direct(base!.uuid)]);
+            });
+        }
+    };
+    const job = await importer.begin(three!.uuid, source.address);
+    await gate.arrived();
+    t.equal((await client.get(`/images/${base!.uuid}`)).document['state'], 'unactivated');
+    gate.resume();
+    t.same((await others)?.sort(), [200, 409]);
+    t.same(await Promise.all([direct(one!.uuid), direct(two!.uuid)]), [200, 200]);
+    const ended = await importer.ended(job);
+    t.equal(ended.execution, 'succeeded', JSON.stringify(ended.chain_results));
+    for (const image of [base!, one!, two!, three!]) await expectImage(t, importer, image);
+    source.before = () => undefined;
+    t.same(importer.leftovers(), []);
 });
 
 await t.test('between two servers of ours', async (t) => {

@@ -1,4 +1,4 @@
-import { imageUuidAlreadyExists, originIsNotActive } from '../../base/errors.js';
+import { ApiError, imageUuidAlreadyExists, originIsNotActive } from '../../base/errors.js';
 import { activateImage } from '../../images/activate-image.js';
 import type { ImageServices, RequestContext } from '../../images/context.js';
 import { importFromSource } from '../../images/import-from-source.js';
@@ -86,18 +86,8 @@ export class ImageImport {
      */
     async bringOrigin(uuid: string): Promise<boolean> {
         await this.#run.lock(uuid);
-        let raw = (await findImage(this.#services, uuid))?.raw;
-        if (raw !== undefined && !isOurs(this.#run, this.params, raw)) {
-            raw = (await awaitOthers(this.#services, uuid, this.#run.signal))?.raw;
-            if (isUsable(raw?.state)) {
-                return false;
-            }
-            if (raw !== undefined) {
-                throw originIsNotActive(uuid);
-            }
-        }
-        if (!isUsable(raw?.state)) {
-            await this.create(uuid);
+        if ((await this.#isOthers(uuid)) || !(await this.#createUnlessTaken(uuid))) {
+            return false;
         }
         await this.addFiles(uuid);
         await this.activate(uuid);
@@ -107,5 +97,43 @@ export class ImageImport {
     /** Says what there is to transfer. */
     plan(uuids: readonly string[]): void {
         this.#run.progress.plan(uuids.length, transferBytes(this.#run, uuids));
+    }
+
+    /**
+     * Whether somebody else has an image, or is just bringing it, which is waited for.
+     *
+     * @throws 422 `OriginIsNotActive` when they have given up
+     */
+    async #isOthers(uuid: string): Promise<boolean> {
+        const found = await findImage(this.#services, uuid);
+        if (found === undefined || isOurs(this.#run, this.params, found.raw)) {
+            return false;
+        }
+        const brought = await awaitOthers(this.#services, uuid, this.#run.signal);
+        if (brought !== undefined && !isUsable(brought.raw.state)) {
+            throw originIsNotActive(uuid);
+        }
+        return brought !== undefined;
+    }
+
+    /** As {@link create}; tells `false` when somebody else was faster, and has brought the image. */
+    async #createUnlessTaken(uuid: string): Promise<boolean> {
+        const found = await findImage(this.#services, uuid);
+        if (isUsable(found?.raw.state)) {
+            return true;
+        }
+        try {
+            await this.create(uuid);
+            return true;
+        } catch (error) {
+            if (!(error instanceof ApiError && error.code === 'ImageUuidAlreadyExists')) {
+                throw error;
+            }
+        }
+        if (await this.#isOthers(uuid)) {
+            return false;
+        }
+        await this.create(uuid);
+        return true;
     }
 }
