@@ -1,9 +1,19 @@
 // What CreateImageFromVm refuses (jobs-and-imports 1.2).
 import t from 'tap';
 import { startDatacenter } from '../helpers/datacenter.js';
-import { createFromVm, OLD_NODE, PROTO, PROTOS, startInstances, YOUNG_NODE } from '../helpers/from-vm.js';
+import {
+    createFromVm,
+    endOfJob,
+    imageOf,
+    OLD_NODE,
+    PROTO,
+    PROTOS,
+    started,
+    startInstances,
+    YOUNG_NODE,
+} from '../helpers/from-vm.js';
 import type { Document } from '../helpers/http-client.js';
-import { UNKNOWN, USERS } from '../helpers/images.js';
+import { NOBODY, UNKNOWN, USERS } from '../helpers/images.js';
 import {
     badAccount,
     expectError,
@@ -21,6 +31,7 @@ import {
     type ExpectedError,
 } from '../helpers/rows.js';
 import { eventually } from '../helpers/server-process.js';
+import { startServer } from '../helpers/start-server.js';
 
 const { luke, vader } = USERS;
 const NOT_AVAILABLE: ExpectedError = {
@@ -241,4 +252,12 @@ await t.test('servers that cannot do it', async (t) => {
         return now.status === 501 ? now : undefined;
     });
     expectError(t, answer, NOT_AVAILABLE, 'neither Manta nor leave to do without');
+});
+
+await t.test('outside a datacenter', async (t) => {
+    const protos = PROTOS.map((one) => ({ ...one, public: false }));
+    const { client } = await startServer(t, { ...instances.config, authType: 'none' }, protos);
+    const { image, job } = await started(createFromVm(client, vm));
+    t.equal((await endOfJob(client, job))['execution'], 'succeeded');
+    t.match(await imageOf(client, image), { state: 'active', os: 'smartos', owner: NOBODY });
 });
