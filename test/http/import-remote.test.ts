@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { Gate } from '../doubles/gate.js';
 import type { Answer } from '../helpers/http-client.js';
-import { createImage, NOBODY, PNG, publishImage, UNKNOWN, USERS } from '../helpers/images.js';
+import { createImage, NOBODY, PNG, publishImage, sha1Hex, UNKNOWN, USERS } from '../helpers/images.js';
 import {
     expectImage,
     Importer,
@@ -328,11 +328,16 @@ await t.test('what others have made meanwhile is not touched', async (t) => {
         state: undefined,
     });
     t.equal(again.status, 200, again.text);
+    const own = someBytes();
+    const put = await client.put(`/images/${image!.uuid}/file?compression=none`, own);
+    t.equal(put.status, 200, put.text);
     gate.resume();
     const ended = await importer.ended(job);
     t.equal(ended.execution, 'failed');
     t.equal(ended.onerror_results[0]?.result, `Image ${image!.uuid} was not created by this job`);
-    t.equal((await client.get(`/images/${image!.uuid}`)).document['state'], 'unactivated');
+    const { document } = await client.get(`/images/${image!.uuid}`);
+    t.match(document, { state: 'unactivated', files: [{ compression: 'none', sha1: sha1Hex(own) }] });
+    t.ok(importer.stored(image!.uuid)?.equals(own), 'with the bytes that were sent for it');
 });
 
 await t.test('simultaneous direct imports of two images that share an origin, beside a job', async (t) => {

@@ -79,9 +79,7 @@ export class FileTransfers {
         let done = 0;
         for (const file of files) {
             const { raw } = await this.#services.database.get(uuid);
-            if (!isOurs(this.#run, this.#params, raw)) {
-                throw imageUuidAlreadyExists(uuid);
-            }
+            this.#requireOurs(raw);
             if (raw.files?.[file.index]?.sha1 === file.sha1) {
                 done += file.size;
                 progress.resumedAt(done);
@@ -235,10 +233,18 @@ export class FileTransfers {
         const upload = { storage: storage.type, writer, received };
         const { compression, datasetGuid, index } = file;
         const entry = fileEntry(upload, compression, datasetGuid, this.#services.clock.now());
-        await finishUpload(this.#services, this.#context, uuid, {
-            kind,
-            upload,
-            slot: fileSlot(entry, index),
-        });
+        const slot = fileSlot(entry, index);
+        const check = (raw: RawImage): void => {
+            this.#requireOurs(raw);
+            slot.check(raw);
+        };
+        await finishUpload(this.#services, this.#context, uuid, { kind, upload, slot: { ...slot, check } });
+    }
+
+    /** Transfers take hours, in which an image may be deleted and made again by others. @throws 409 */
+    #requireOurs(raw: RawImage): void {
+        if (!isOurs(this.#run, this.#params, raw)) {
+            throw imageUuidAlreadyExists(raw.uuid);
+        }
     }
 }
