@@ -68,6 +68,8 @@ export function seeds(uuid: string): readonly Seed[] {
         { method: 'POST', target: '/state?action=dropcaches', signed: true },
         post('/images', manifest),
         post(`/images/${uuid}?action=import`, manifest),
+        post(`/images/${uuid}?action=import&source=ftp%3A%2F%2Fa%3Ab%40c%2F&import_id=${uuid}`, '{}'),
+        { method: 'PUT', target: `/images/${uuid}/file?source=c%3A%2F%2Fa%40b&storage=local`, signed: true },
         post(`/images/${uuid}?action=update`, '{"description":"d","tags":{"a":1},"acl":null,"files":[{}]}'),
         post(`/images/${uuid}?action=activate`, '{}'),
         post(`/images/${uuid}?action=change-stor&stor=local`, '{}'),

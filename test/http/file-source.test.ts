@@ -5,7 +5,7 @@ import t, { type Test } from 'tap';
 import { Gate } from '../doubles/gate.js';
 import { ImageServerDouble } from '../doubles/image-server/image-server-double.js';
 import { fileEntry, type ServedFile } from '../doubles/image-server/served-image.js';
-import type { Answer, Document } from '../helpers/http-client.js';
+import { HttpClient, type Answer, type Document } from '../helpers/http-client.js';
 import {
     imageDirectory,
     manifest,
@@ -23,7 +23,7 @@ const { vader, luke } = USERS;
 
 const source = await new ImageServerDouble().start();
 t.teardown(() => source.stop());
-const { client, server } = await startServer(t);
+const { client, key, server } = await startServer(t);
 
 const MEBIBYTE = 1024 * 1024;
 const small = randomBytes(1000);
@@ -362,4 +362,32 @@ await t.test('a client that goes away ends the transfer', async (test) => {
     gate.resume();
     test.same((await client.get(`/images/${uuid}`)).document['files'], []);
     test.equal((await addFile(uuid)).status, 200, 'and it can be made again');
+});
+
+// Takes as long as a source may be silent, so only when asked for.
+const skip = process.env['SILENT_SOURCES'] === undefined ? 'SILENT_SOURCES is not set' : false;
+await t.test('sources that say nothing any more', { skip, timeout: 200_000 }, async (test) => {
+    const patient = new HttpClient(server.port, key, 150_000);
+    test.teardown(() => patient.close());
+    const bytes = large;
+    const rows: [name: string, file: ServedFile, ranges: readonly (string | undefined)[]][] = [
+        ['in the middle', { bytes, stall: { at: MEBIBYTE, times: 1 } }, [undefined, `bytes=${MEBIBYTE}-`]],
+        ['from the start', { bytes, hang: { times: 1 } }, [undefined, undefined]],
+    ];
+    await Promise.all(
+        rows.map(async ([name, file, ranges]) => {
+            const { uuid } = await importedImage([file]);
+            const path = `/images/${uuid}/file?source=${encodeURIComponent(source.address)}`;
+            const started = Date.now();
+            const answer = await patient.put(path, '');
+            test.equal(answer.status, 200, `${name}: ${answer.text.slice(0, 300)}`);
+            test.ok(Date.now() - started > 29_000, `${name}: it is waited for`);
+            test.same(
+                source.fileRequests(uuid).map(({ range }) => range),
+                ranges,
+                name,
+            );
+            test.ok((await bytesOf(uuid)).equals(bytes), name);
+        }),
+    );
 });
