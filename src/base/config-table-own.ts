@@ -84,7 +84,10 @@ export const OWN_KEYS: readonly ConfigKey[] = [
     }),
     live('jobs.maxRunning', 'number', 'Jobs that run at a time.', { rule: integer(1), default: 4 }),
     live('jobs.maxQueued', 'number', 'Jobs that wait.', { rule: integer(1), default: 1000 }),
-    live('jobs.retries', 'number', 'Retries of a failed step.', { rule: integer(0), default: 5 }),
+    live('jobs.retries', 'number', 'Tries without progress after which an import fails.', {
+        rule: integer(0),
+        default: 5,
+    }),
     live('jobs.backoffMinMs', 'number', 'First pause between retries.', { rule: integer(1), default: 1000 }),
     live('jobs.backoffMaxMs', 'number', 'Longest pause between retries.', {
         rule: integer(1),

@@ -15,6 +15,8 @@ async function importOrigins(services: ImageServices, run: JobRun): Promise<stri
             work.plan(wanted);
         }
     }
+    // Before anything else is done, so that jobs that have it among their origins wait for it.
+    await run.lock(uuid);
     return origins.length === 0
         ? 'No origins (skipping import of origins)'
         : 'Image origins have been imported';

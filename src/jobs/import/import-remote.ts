@@ -17,7 +17,7 @@ export interface RemoteImport {
 }
 
 /**
- * An image that a job is just making counts as absent: whoever asks for the same again is told of that job
+ * An image that a job is just importing counts as absent: whoever asks for the same again is told of that job
  * (jobs-and-imports 9.6).
  *
  * @throws 409 `ImageUuidAlreadyExists`
@@ -27,8 +27,11 @@ async function requireAbsent(
     { signal }: RequestContext,
     uuid: string,
 ): Promise<void> {
-    const isHere = (await findImage(images, uuid)) !== undefined;
-    if (isHere && (await engine.active(uuid, signal)).length === 0) {
+    if ((await findImage(images, uuid)) === undefined) {
+        return;
+    }
+    const jobs = await engine.active(uuid, signal);
+    if (!jobs.some(({ task }) => task === 'import-remote-image')) {
         throw imageUuidAlreadyExists(uuid);
     }
 }

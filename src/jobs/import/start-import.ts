@@ -27,7 +27,7 @@ export interface ImportWish {
 }
 
 /** Bytes of all files of an image at the source; `undefined`: it does not say. */
-export function bytesOf({ files }: JsonObject): number | undefined {
+function bytesOf({ files }: JsonObject): number | undefined {
     if (!Array.isArray(files) || files.length === 0) {
         return undefined;
     }
