@@ -16,6 +16,11 @@ function needsTarget({ state }: LiveJob): boolean {
     return state.own.phase === 'chain' || state.started !== null;
 }
 
+/** Whether only what follows a cancel is left to do: little, which is not to wait for jobs that take hours. */
+function isCanceled({ state }: LiveJob): boolean {
+    return state.own.phase === 'oncancel';
+}
+
 /**
  * Gives jobs their turn: first come first served, one at a time of one target (jobs-and-imports 9.6).
  * A job that keeps others from an image runs at once, or those that run might wait for it for ever.
@@ -74,11 +79,14 @@ export class Scheduler {
 
     #next(): LiveJob | undefined {
         const busy = new Set([...this.#running.keys()].map(({ state }) => state.target));
-        const hasRoom = this.#running.size < this.#options.maxRunning();
+        const maxRunning = this.#options.maxRunning();
+        const ending = [...this.#running.keys()].filter(isCanceled).length;
+        const hasRoom = (job: LiveJob): boolean =>
+            (isCanceled(job) ? ending : this.#running.size - ending) < maxRunning;
         return this.#waiting.find(
             (job) =>
                 !(busy.has(job.state.target) && needsTarget(job)) &&
-                (hasRoom || job.state.own.locks.length > 0),
+                (hasRoom(job) || job.state.own.locks.length > 0),
         );
     }
 
