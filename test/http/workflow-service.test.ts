@@ -18,6 +18,7 @@ import {
 import { call, connect } from '../helpers/library-client.js';
 import { expectError, uuidExists } from '../helpers/rows.js';
 import { eventually, LIMIT_MS } from '../helpers/server-process.js';
+import { TcpRelay } from '../helpers/tcp-relay.js';
 import { startWorkflowService, WORKFLOW_NAMES } from '../helpers/workflow-engines.js';
 
 t.setTimeout(LIMIT_MS);
@@ -36,9 +37,13 @@ const wfapi = { url: service.url, workflows: WORKFLOW_NAMES, forceMd5Check: true
 const importer = new Importer(t, { ...config, wfapi });
 const embedded = new Importer(t, config);
 await Promise.all([importer.start(), embedded.start()]);
-const { client } = importer;
-service.aim({ imgapiUrl: importer.server.url });
+// The tasks find the server also when it has been started again.
+const relay = await TcpRelay.start(importer.server.port);
+t.teardown(() => relay.stop());
+service.aim({ imgapiUrl: relay.url });
 await importer.server.waitForLog(({ msg }) => msg === 'workflows are registered');
+
+const { client } = importer;
 
 function resultsOf({ chain_results }: Job): unknown[] {
     return chain_results.map(({ name, result, error }) => (error === '' ? result : [name, error]));
@@ -299,4 +304,31 @@ await t.test('a workflow service that is away, and comes back', async (t) => {
     await eventually('a job', 30_000, async () => {
         return (await importer.import(next!.uuid, source.address)).status === 200;
     });
+});
+
+await t.test('a server that is killed while it transfers is cleaned up when it is back', async (t) => {
+    const gate = new Gate();
+    const [base, top] = offerChain(source, [someBytes(), { bytes: someBytes(), gate: { at: 1000, gate } }]);
+    const job = await importer.begin(top!.uuid, source.address);
+    await gate.arrived();
+    await importer.kill();
+    await eventually('the clean-up', 10_000, async () => {
+        const { chain_results: results } = await service.get<Job>(`/jobs/${job}`);
+        return results.length === 3 && results[2]!.error !== '';
+    });
+    await importer.start();
+    gate.resume();
+    relay.target = importer.server.port;
+    const ended = await eventually('the end of the job', 30_000, async () => {
+        const current = await service.get<Job>(`/jobs/${job}`);
+        return current.execution === 'failed' && current;
+    });
+    t.same(
+        ended.onerror_results.map(({ result, error }) => result || error),
+        [`Image ${top!.uuid} deleted`, 'Origin images have been deleted', 'Error executing job'],
+    );
+    for (const { uuid } of [base!, top!]) {
+        t.equal((await importer.client.get(`/images/${uuid}`)).status, 404);
+    }
+    t.match(importer.leftovers(), [/^images\/.*\/file0\./], 'what the kill cut off is swept when it is old');
 });

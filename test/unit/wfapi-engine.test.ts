@@ -107,6 +107,8 @@ void t.test('a service that is down, and comes', async (t) => {
     await isDown(/ECONNRESET|connect/);
     service.fault = 'garbage';
     await isDown('malformed');
+    service.fault = 'hang';
+    await isDown('timeout');
     service.fault = 'none';
     service.isBackendDown = true;
     await isDown('its backend is down');
