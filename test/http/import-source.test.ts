@@ -308,6 +308,20 @@ await t.test('two imports of one image at once', async (test) => {
     test.match(await stored(uuid), { uuid });
 });
 
+await t.test('operators who are guarded', async (test) => {
+    dc.server.writeConfig({ egress: { guardOperators: true } });
+    dc.server.signal('SIGHUP');
+    await dc.server.waitForLog(({ msg }) => msg === 'configuration reloaded');
+    const uuid = freshUuid();
+    source.add({ uuid });
+    const refused = invalidParameter('"source" host is not allowed: 127.0.0.1', ['source', 'Invalid']);
+    const before = secret.requests.length;
+    expectError(test, await importImage(uuid, secret.address), refused, 'no internal sources');
+    test.equal(secret.requests.length, before, 'nothing was asked');
+    const answer = await importImage(uuid, `${source.address}/`);
+    test.equal(answer.status, 200, 'but those in the configuration');
+});
+
 await t.test('a server that is no datacenter, with channels', async (test) => {
     const channels = [
         { name: 'release', description: 'for all', default: true },
