@@ -27,8 +27,8 @@ t.setTimeout(120_000 + CYCLES * 20_000 + (ALL_POINTS ? 900_000 : 0));
 
 /** Longest time an import of {@link offer} takes on an idle machine, about, milliseconds. */
 const IMPORT_MS = 1500;
-/** Renames of an import of two images, about. */
-const RENAMES = 44;
+/** Calls that an import of two images makes, about. */
+const CALLS = { rename: 36, unlink: 8 } as const;
 
 /** Numbers in [0, 1) that a seed repeats (mulberry32). */
 function randomOf(seed: number): () => number {
@@ -127,13 +127,20 @@ await t.test(`killed at ${CYCLES} random moments (seed ${SEED})`, async (t) => {
     t.comment(`${restarted} of ${CYCLES} jobs were interrupted`);
 });
 
-const points = ALL_POINTS ? Array.from({ length: RENAMES }, (_none, index) => index + 1) : [13, 27];
+const points = ALL_POINTS
+    ? (['rename', 'unlink'] as const).flatMap((call) =>
+          Array.from({ length: CALLS[call] }, (_none, index) => ({ call, nth: index + 1 })),
+      )
+    : ([
+          { call: 'rename', nth: 13 },
+          { call: 'rename', nth: 27 },
+      ] as const);
 
 await t.test('killed at exact steps', { skip: noInjection() }, async (t) => {
     const source = await startSource(t);
     const importer = new Importer(t);
     await importer.start({ environment: { UV_THREADPOOL_SIZE: '1' } });
-    for (const nth of points) {
+    for (const { call, nth } of points) {
         const job = await cycle(t, importer, source, async (begin) => {
             const fault = await InjectedFault.into(importer.server.pid, {
                 call: 'rename',
@@ -147,11 +154,11 @@ await t.test('killed at exact steps', { skip: noInjection() }, async (t) => {
                 return over !== undefined && over !== false && over.execution === 'succeeded';
             };
             await eventually('its end', 20_000, isOver);
-            t.comment(`rename ${nth}: ${importer.server.alive ? 'the import was over before' : 'killed'}`);
+            t.comment(`${call} ${nth}: ${importer.server.alive ? 'the import was over before' : 'killed'}`);
             await importer.kill();
             await fault.end();
         });
-        t.not(job?.execution, 'failed', `rename ${nth}: goes on`);
+        t.not(job?.execution, 'failed', `${call} ${nth}: goes on`);
     }
 });
 
