@@ -55,9 +55,15 @@ export function isTransient(error: unknown): boolean {
     return error instanceof Error && error.cause !== undefined && isTransient(error.cause);
 }
 
-/** What `Retry-After` of a failed answer asks for, at most 300 s, milliseconds; 0: nothing. */
+/**
+ * What `Retry-After` of a failed answer asks for, at most 300 s, milliseconds; 0: nothing. An error counts
+ * as in {@link isTransient}.
+ */
 export function retryAfterMs(error: unknown, now: number): number {
-    const value = error instanceof OutgoingError ? error.headers['retry-after'] : undefined;
+    if (!(error instanceof OutgoingError)) {
+        return error instanceof Error && error.cause !== undefined ? retryAfterMs(error.cause, now) : 0;
+    }
+    const value = error.headers['retry-after'];
     if (typeof value !== 'string') {
         return 0;
     }

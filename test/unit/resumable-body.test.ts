@@ -366,6 +366,11 @@ void t.test('Retry-After', async (t) => {
     t.equal(retryAfterMs(asks('soon'), now), 0);
     t.equal(retryAfterMs(new OutgoingError('status', 'busy', { status: 503 }), now), 0);
     t.equal(retryAfterMs(new Error('other'), now), 0);
+    t.equal(
+        retryAfterMs(new Error('named', { cause: asks('8') }), now),
+        8000,
+        'as it is repeated to clients',
+    );
 });
 
 void t.test('the pace', async (t) => {
