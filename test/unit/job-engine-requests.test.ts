@@ -228,6 +228,33 @@ void t.test('images are locked until the job is over; the clock stands still mea
     t.equal(document.execution, 'succeeded', 'although it has waited longer than it may work');
 });
 
+void t.test(
+    'jobs that want the same images in different orders do not wait for each other for ever',
+    async (t) => {
+        const images = [randomUUID(), randomUUID(), randomUUID()];
+        const gate = new Gate();
+        const kind = kindOf([
+            stepOf('a', async (run) => {
+                const n = Number(run.params['n']);
+                await run.lock(images[n]!);
+                await gate.pass();
+                await run.lock(images[(n + 1) % images.length]!);
+            }),
+        ]);
+        const { engine } = await runningEngine(t, [kind], { store: new MemoryJobs() });
+        const jobs = images.map((_, n) => wishOf({ n }));
+        for (const job of jobs) {
+            await engine.start(job);
+        }
+        await gate.arrived(images.length);
+        gate.resume();
+        const ended = await Promise.all(jobs.map(({ uuid }) => overJob(engine, uuid)));
+        t.same(ended.map(({ document }) => document.execution).sort(), ['failed', 'succeeded', 'succeeded']);
+        const failed = ended.find(({ document }) => document.execution === 'failed');
+        t.match(failed?.progress.error, { code: 'InternalError', message: /waits for this one$/ });
+    },
+);
+
 void t.test('waiting for a change', async (t) => {
     const gate = new Gate();
     const { engine } = await runningEngine(t, [kindOf([stepOf('a', () => gate.pass())])]);

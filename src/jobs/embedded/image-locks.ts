@@ -1,3 +1,4 @@
+import { internalError } from '../../base/errors.js';
 import { untilAborted } from '../../base/until-aborted.js';
 
 /** Who holds an image, and who waits for it. */
@@ -14,7 +15,8 @@ interface Waiter {
 
 /**
  * Which job works on which image (jobs-and-imports 9.6). Whoever takes several asks for the base of a
- * chain first: then no two jobs ever wait for each other.
+ * chain first: then no two jobs wait for each other, unless their sources disagree which of two images is
+ * the base of the other.
  */
 export class ImageLocks {
     readonly #held = new Map<string, Held>();
@@ -32,12 +34,15 @@ export class ImageLocks {
     /**
      * Waits for an image, first come first served.
      *
-     * @throws the reason of `signal`
+     * @throws the reason of `signal`; 500 when whoever has the image waits for this job
      */
     async take(imageUuid: string, job: string, signal: AbortSignal): Promise<void> {
         signal.throwIfAborted();
         if (this.tryTake(imageUuid, job)) {
             return;
+        }
+        if (this.#waitsFor(this.#held.get(imageUuid)?.holder, job)) {
+            throw internalError(`the job that has image ${imageUuid} waits for this one`);
         }
         let waiter: Waiter | undefined;
         const turn = new Promise<void>((resolve) => {
@@ -64,6 +69,14 @@ export class ImageLocks {
     /** Images that a job has. */
     of(job: string): readonly string[] {
         return [...this.#held].filter(([, { holder }]) => holder === job).map(([imageUuid]) => imageUuid);
+    }
+
+    /** Whether a job waits for another one, by way of others perhaps. */
+    #waitsFor(waiting: string | undefined, job: string): boolean {
+        const wanted = [...this.#held.values()].find((held) =>
+            held.waiting.some(({ holder }) => holder === waiting),
+        );
+        return wanted !== undefined && (wanted.holder === job || this.#waitsFor(wanted.holder, job));
     }
 
     #leave(imageUuid: string, job: string, waiter: Waiter | undefined): void {
