@@ -66,19 +66,6 @@ export class ImageLocks {
         }
     }
 
-    /** Images that a job has. */
-    of(job: string): readonly string[] {
-        return [...this.#held].filter(([, { holder }]) => holder === job).map(([imageUuid]) => imageUuid);
-    }
-
-    /** Whether a job waits for another one, by way of others perhaps. */
-    #waitsFor(waiting: string | undefined, job: string): boolean {
-        const wanted = [...this.#held.values()].find((held) =>
-            held.waiting.some(({ holder }) => holder === waiting),
-        );
-        return wanted !== undefined && (wanted.holder === job || this.#waitsFor(wanted.holder, job));
-    }
-
     #leave(imageUuid: string, job: string, waiter: Waiter | undefined): void {
         const held = this.#held.get(imageUuid);
         const at = held?.waiting.findIndex((one) => one === waiter) ?? -1;
