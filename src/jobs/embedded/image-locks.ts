@@ -66,6 +66,14 @@ export class ImageLocks {
         }
     }
 
+    /** Whether a job waits for another one, by way of others perhaps. */
+    #waitsFor(waiting: string | undefined, job: string): boolean {
+        const wanted = [...this.#held.values()].find((held) =>
+            held.waiting.some(({ holder }) => holder === waiting),
+        );
+        return wanted !== undefined && (wanted.holder === job || this.#waitsFor(wanted.holder, job));
+    }
+
     #leave(imageUuid: string, job: string, waiter: Waiter | undefined): void {
         const held = this.#held.get(imageUuid);
         const at = held?.waiting.findIndex((one) => one === waiter) ?? -1;
