@@ -86,12 +86,3 @@ export function jobReply(call: JobCall, facts: JobFacts): Reply {
         headers: jobHeaders(call, facts),
     };
 }
-
-/**
- * Refuses a request that would start a job, if none can be started now (README table B, HOLD).
- *
- * @throws 503 `Workflow API is down.`, `job engine is owned by another process`, `server is shutting down`
- */
-export function requireJobs(call: JobCall): void {
-    call.services.jobs.engine.requireAvailable();
-}

@@ -105,7 +105,7 @@ export class JobRunner {
                 await doing();
             }
         } catch (err) {
-            // Only the end of the server ends the wait for the locks.
+            // A mistake, or locks that an earlier process has left to two jobs in different orders.
             if (!stop.aborted) {
                 await this.#giveUp(err);
                 return true;
