@@ -34,8 +34,3 @@ export function jobStream(call: Call, facts: JobFacts): StreamParts {
     const job = { ...facts, engine: facts.local === true ? local : engine };
     return { headers: jobHeaders(call, facts), lines: (signal) => jobLines(call, job, signal) };
 }
-
-/** Answers with {@link jobStream}. @throws as {@link streamReply} */
-export function jobStreamReply(call: Call, facts: JobFacts): Promise<Reply> {
-    return streamReply(call, () => Promise.resolve(jobStream(call, facts)));
-}

@@ -2,7 +2,7 @@
 // (jobs-and-imports 8.3).
 import { serviceUnavailable } from '#lib/base/errors.js';
 import type { Endpoint } from '#lib/http/endpoint.js';
-import { jobStream, jobStreamReply, streamReply } from '#lib/http/progress-stream.js';
+import { jobStream, streamReply } from '#lib/http/progress-stream.js';
 import t, { type Test } from 'tap';
 import type { Document } from '../helpers/http-client.js';
 import { FATHER, JOIN_US, UNKNOWN, USERS } from '../helpers/images.js';
@@ -219,8 +219,10 @@ void t.test('the answer to a request that has started a job', async (t) => {
         handle,
     });
     const endpoints = [
-        endpoint('/service', (call) => jobStreamReply(call, facts)),
-        endpoint('/here', (call) => jobStreamReply(call, { ...facts, local: true })),
+        endpoint('/service', (call) => streamReply(call, async () => jobStream(call, facts))),
+        endpoint('/here', (call) =>
+            streamReply(call, async () => jobStream(call, { ...facts, local: true })),
+        ),
         endpoint('/first', (call) =>
             streamReply(call, async () => {
                 if (call.exchange.query.has('fail')) throw serviceUnavailable('no');
