@@ -69,7 +69,7 @@ export async function sourceRecord(
 /**
  * AdminImportImage from another image server: a new image, without its files, by the manifest that server
  * has; or in the place of a placeholder with the same mark (jobs-and-imports 3.2 #3-#6). Its origin need
- * not be here.
+ * not be here. Asked again by the same import, it is done already (9.4).
  *
  * @throws 409 `ImageUuidAlreadyExists`, 422, 500, 503; see the table there
  */
@@ -80,14 +80,20 @@ export async function importFromSource(
     options: SourceImport,
 ): Promise<StoredImage> {
     const manifest = options.manifest ?? (await sourceManifest(services, context, uuid, options.address));
+    const isOfThisImport = (raw: RawImage): boolean =>
+        options.importId !== undefined && importIdOf(raw) === options.importId;
     const mayReplace = (raw: RawImage): void => {
         requirePlaceholder(raw);
-        if (options.importId === undefined || importIdOf(raw) !== options.importId) {
+        if (!isOfThisImport(raw)) {
             throw imageUuidAlreadyExists(uuid);
         }
     };
     return withCleanup(services, [uuid], async (cleanup) => {
         const existing = await findImage(services, uuid);
+        if (existing?.raw.state === 'unactivated' && isOfThisImport(existing.raw)) {
+            // Whoever asks again has not got the answer to the first request.
+            return existing;
+        }
         if (existing !== undefined) {
             mayReplace(existing.raw);
         }

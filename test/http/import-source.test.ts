@@ -266,8 +266,16 @@ await t.test('the placeholder of the same import is replaced', async (test) => {
         },
         'nor its file',
     );
+    const before = await stored(CREATING);
     const again = await importImage(CREATING, address, `&import_id=${IMPORT_ID}`);
-    expectError(test, again, uuidExists(CREATING), 'only a placeholder is');
+    test.same(again.document, answer.document, 'asked again, it is done already');
+    test.same(await stored(CREATING), before);
+    expectError(
+        test,
+        await importImage(CREATING, address, other),
+        uuidExists(CREATING),
+        'for others it is there',
+    );
 });
 
 await t.test('a source with user info, a path and channels', async (test) => {

@@ -22,6 +22,8 @@ const importRemote = await readWorkflow(table);
 /** An image server in a few lines: what the tasks ask IMGAPI for. */
 class Images {
     readonly states = new Map<string, string>();
+    /** Which imports have made the records. */
+    readonly importIds = new Map<string, string>();
     readonly origins = new Map<string, string>([
         [IMAGE, MIDDLE],
         [MIDDLE, BASE],
@@ -41,10 +43,12 @@ class Images {
         const state = this.states.get(uuid);
         const image = { uuid, state, ...(this.origins.has(uuid) ? { origin: this.origins.get(uuid) } : {}) };
         if (action === 'import') {
-            if (state !== undefined && state !== 'creating') {
+            const isOurs = this.importIds.get(uuid) === url.searchParams.get('import_id');
+            if (state !== undefined && state !== 'creating' && !(state === 'unactivated' && isOurs)) {
                 return { status: 409, body: { code: 'ImageUuidAlreadyExists', message: 'it exists' } };
             }
             this.states.set(uuid, 'unactivated');
+            this.importIds.set(uuid, String(url.searchParams.get('import_id')));
             return { status: 200, body: image };
         }
         if (state === undefined) return { status: 404, body: { code: 'ResourceNotFound', message: 'no' } };
@@ -142,6 +146,34 @@ void t.test('an import that fails deletes what it has made, the last first', asy
         [`DELETE /images/${IMAGE}`, `DELETE /images/${MIDDLE}`],
     );
 });
+
+void t.test(
+    'an answer that is lost is asked for again, and what it told of is deleted after a failure',
+    async (t) => {
+        const images = new Images();
+        images.states.set(BASE, 'active');
+        const lost = new Set([MIDDLE, IMAGE]);
+        images.before = ({ method, url }) => {
+            const uuid = url.pathname.split('/')[2] ?? '';
+            if (url.searchParams.get('action') === 'import' && lost.delete(uuid)) {
+                images.states.set(uuid, 'unactivated');
+                images.importIds.set(uuid, IMPORT_ID);
+                return undefined;
+            }
+            return method === 'PUT' && uuid === IMAGE
+                ? { status: 400, body: { code: 'Download', message: 'the wrong bytes' } }
+                : 'go on';
+        };
+        const { job, asked } = await runJob(importRemote, PARAMS, images.answer);
+        t.match(job.chain_results.at(-1), { name: 'add_image_file', error: { code: 'Download' } });
+        t.same([...images.states], [[BASE, 'active']]);
+        const imports = requests(asked).filter((one) => one.includes('action=import'));
+        t.same(
+            imports.map((one) => one.slice('POST /images/'.length).split('?')[0]),
+            [MIDDLE, MIDDLE, IMAGE, IMAGE],
+        );
+    },
+);
 
 void t.test('what others have made stays', async (t) => {
     const images = new Images();

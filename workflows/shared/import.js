@@ -14,6 +14,13 @@ function createRecord(job, uuid, deadline, next) {
     };
     var request = { url: imgapiUrl, method: 'post', path: imagePath(uuid, '', query), deadline: deadline };
     send(job, request, function (err, image) {
+        if (err && !err.statusCode && err.name !== 'TaskTimeoutError' && Date.now() + 1000 < deadline) {
+            /* Nobody has answered, and it may be done: who asks again with the same id is told. */
+            setTimeout(function () {
+                createRecord(job, uuid, deadline, next);
+            }, 1000);
+            return;
+        }
         if (err) {
             next(err);
             return;
