@@ -1,4 +1,3 @@
-import { OutgoingError } from '../base/http-errors.js';
 import type { JsonObject } from '../manifest/types.js';
 import type { SourceAddress, SourceRequest } from '../remotes/image-source.js';
 import type { ImageServices, RequestContext } from './context.js';
@@ -17,12 +16,8 @@ export async function sourceManifest(
     timeouts?: SourceRequest['timeouts'],
 ): Promise<JsonObject> {
     const request = { requestId, signal, ...(timeouts === undefined ? {} : { timeouts }) };
-    const read = async (): Promise<JsonObject> => {
-        const manifest = await services.sources.at(address).manifest(uuid, request);
-        if (manifest['uuid'] !== uuid) {
-            throw new OutgoingError('malformed', `the manifest of image ${uuid} is that of another image`);
-        }
-        return manifest;
-    };
-    return read().catch(failsAsRemote(`Unable to get manifest for image ${uuid}`));
+    return services.sources
+        .at(address)
+        .manifest(uuid, request)
+        .catch(failsAsRemote(`Unable to get manifest for image ${uuid}`));
 }

@@ -57,7 +57,7 @@ export interface OpenedSourceFile {
 /** An image server that images are copied from (jobs-and-imports 3, 10). */
 export interface ImageSource {
     /**
-     * GetImage, whatever its state.
+     * GetImage, whatever its state; a manifest of another image is none.
      *
      * @throws OutgoingError of kind `status` when the source refuses, with its body; others when it cannot
      * be asked

@@ -37,5 +37,5 @@ export function sourceText({ url, channel }: SourceAddress): string {
 
 /** A text that should be a URL, without what might be user info (jobs-and-imports 0.5). */
 export function withoutUserInfo(text: string): string {
-    return text.replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/?#]*@/i, '$1//');
+    return text.replace(/^(\s*(?:[a-z][a-z0-9+.-]*:)?[/\\]*)[^/\\?#]*@/i, '$1');
 }

@@ -87,10 +87,6 @@ void t.test('checks, in order', async (t) => {
         refused(503, 'RemoteSourceError', `${manifestOf}HTTP status 502`),
         'what something in between says is not passed on',
     );
-    t.strictSame(
-        await answer(remote({ uuid: ORIGIN })),
-        refused(503, 'RemoteSourceError', `${manifestOf}malformed answer`),
-    );
     const inactive = refused(422, 'ValidationFailed', `Cannot import image ${IMAGE} - image is not active.`, [
         'state',
         'Invalid',

@@ -109,8 +109,8 @@ void t.test('why a job has ended', async (t) => {
     const timeout = 'task timeout error';
     t.same(await errorOf('failed', timeout), { code: 'InternalError', message: timeout });
     t.same(await errorOf('failed', { name: 'E', message: 'm', restCode: 'R' }), { code: 'R', message: 'm' });
-    t.same(await errorOf('failed', { name: 'E', message: 'm' }), { code: 'InternalError', message: 'm' });
-    t.same(await errorOf('failed', ''), { code: 'InternalError', message: 'job failed' });
+    t.same(await errorOf('failed', { name: 'E', message: 'm' }), { code: 'E', message: 'm' });
+    t.same(await errorOf('failed', ''), { code: 'InternalError', message: 'the job failed' });
     t.same(await errorOf('canceled', ''), { code: 'Canceled', message: 'canceled' });
     t.same(await errorOf('succeeded', ''), null);
 });

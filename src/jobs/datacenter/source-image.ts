@@ -54,14 +54,9 @@ async function describe(
     uuid: string,
     kind: 'image' | 'origin image',
 ): Promise<JsonObject> {
-    const read = async (): Promise<JsonObject> => {
-        const manifest = await source.manifest(uuid, { account, requestId, signal });
-        if (manifest['uuid'] !== uuid) {
-            throw new OutgoingError('malformed', `the manifest of image ${uuid} is that of another image`);
-        }
-        return manifest;
-    };
-    return read().catch(relays(`Unable to get manifest for ${kind} ${uuid}`));
+    return source
+        .manifest(uuid, { account, requestId, signal })
+        .catch(relays(`Unable to get manifest for ${kind} ${uuid}`));
 }
 
 /** 422 for an image that cannot be copied between datacenters as it is (jobs-and-imports 3.5 #6, 8.5). */

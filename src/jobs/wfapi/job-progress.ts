@@ -7,6 +7,7 @@ import type { RawImage } from '../../manifest/types.js';
 import type { ServiceJob } from '../../remotes/workflow-service.js';
 import type { TransferNumbers } from '../../transfers/transfer-board.js';
 import { type FinishedImage, isTerminal, type JobView, type ProgressSnapshot } from '../job.js';
+import { jobFailure } from '../job-failure.js';
 import { RecentBytes } from '../recent-bytes.js';
 import { imagesOf, shownDocument } from './job-documents.js';
 
@@ -67,20 +68,8 @@ function stepOf(job: ServiceJob): string | null {
 
 /** Why a job ended without success. */
 function errorOf(job: ServiceJob): ProgressSnapshot['error'] {
-    if (job.execution === 'canceled') {
-        return { code: 'Canceled', message: 'canceled' };
-    }
-    if (job.execution !== 'failed') {
-        return null;
-    }
-    const last = resultsOf(job).at(-1);
-    const error: unknown = isObject(last) ? last['error'] : undefined;
-    const { code, restCode, message } = isObject(error) ? error : { message: error };
-    const name = typeof code === 'string' ? code : restCode;
-    return {
-        code: typeof name === 'string' ? name : 'InternalError',
-        message: typeof message === 'string' && message !== '' ? message : 'job failed',
-    };
+    const isInVain = job.execution === 'failed' || job.execution === 'canceled';
+    return isInVain ? jobFailure({ document: shownDocument(job), progress: { error: null } }) : null;
 }
 
 /** How far the jobs of a workflow service are, as far as this process can know (jobs-and-imports 8.3). */

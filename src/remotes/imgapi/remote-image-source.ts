@@ -34,7 +34,11 @@ export class RemoteImageSource implements ImageSource {
         if (typeof body !== 'object' || body === null || Array.isArray(body)) {
             throw new OutgoingError('malformed', `the manifest of image ${uuid} is no object`);
         }
-        return body as JsonObject;
+        const manifest = body as JsonObject;
+        if (manifest['uuid'] !== uuid) {
+            throw new OutgoingError('malformed', `the manifest of image ${uuid} is that of another image`);
+        }
+        return manifest;
     }
 
     async openFile(
