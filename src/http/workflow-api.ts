@@ -60,7 +60,7 @@ export function workflowApi(call: Pick<Call, 'config' | 'exchange'>, engine: Pic
 }
 
 /** Base URL where clients ask for this job. */
-export function jobUrl(call: JobCall, { local }: Pick<JobFacts, 'local'>): string {
+function jobUrl(call: JobCall, { local }: Pick<JobFacts, 'local'>): string {
     const { jobs } = call.services;
     return workflowApi(call, local === true ? jobs.local : jobs.engine);
 }

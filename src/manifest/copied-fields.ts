@@ -5,7 +5,7 @@ import type { JsonObject, JsonValue } from './types.js';
  * Fields of an image that follow their source when it is copied again (jobs-and-imports 8.4). All others
  * stay as they are here: who owns it, where it is published, what it is based on, its files.
  */
-export const COPIED_FIELDS = [
+const COPIED_FIELDS = [
     'name',
     'version',
     'description',

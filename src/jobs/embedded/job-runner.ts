@@ -45,7 +45,7 @@ interface Doing {
 }
 
 /** Seconds a step may take, as far as that is known now. */
-export function stepLimit(step: JobStep, record: Pick<JobRecord, 'params' | 'own'>): number {
+function stepLimit(step: JobStep, record: Pick<JobRecord, 'params' | 'own'>): number {
     const { params, own } = record;
     return typeof step.timeout === 'number'
         ? step.timeout

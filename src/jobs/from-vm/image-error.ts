@@ -13,7 +13,7 @@ const KEPT_PART = 10_000;
 const NO_MESSAGE = 'Unexpected error occured';
 
 /** A compute node has failed to make an image, and said why. */
-export class NodeTaskError extends Error {
+class NodeTaskError extends Error {
     readonly code: string | undefined;
     /** As the node has it; absent where it only has a message. */
     readonly facts: ImageError | undefined;

@@ -14,7 +14,7 @@ import { isUsable } from './origin-chain.js';
 import { FileTransfers } from './transfer-files.js';
 
 /** The context of what a job does to images. */
-export function jobContext(run: JobRun, { requestId, channel }: ImportParams): RequestContext {
+function jobContext(run: JobRun, { requestId, channel }: ImportParams): RequestContext {
     const own = ownContext({ requestId, log: run.log, signal: run.signal });
     return { ...own, ...(channel === undefined ? {} : { channel }) };
 }

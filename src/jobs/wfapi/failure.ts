@@ -11,7 +11,7 @@ export function workflowApiIsDown(cause?: unknown): ApiError {
  * What is answered when a workflow service does not do what it is asked: its own error, where it has said
  * one, else that it is down.
  */
-export function asWorkflowFailure(error: unknown): unknown {
+function asWorkflowFailure(error: unknown): unknown {
     if (!(error instanceof OutgoingError)) {
         return error;
     }

@@ -46,7 +46,7 @@ function comparable(workflow: Workflow | StoredWorkflow): unknown {
 }
 
 /** Whether a service has another workflow than ours under its name (jobs-and-imports 2.2). */
-export function isDifferent(stored: StoredWorkflow, ours: Workflow): boolean {
+function isDifferent(stored: StoredWorkflow, ours: Workflow): boolean {
     return !isDeepStrictEqual(comparable(stored), comparable(ours));
 }
 
