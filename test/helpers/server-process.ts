@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -60,15 +61,25 @@ function findProjectRoot(): string {
     return directory;
 }
 
-/** A port of 127.0.0.1 that was free a moment ago. */
+/** Ports that the system gives to nobody by itself, so that those free now are free later, too. */
+const FIRST_PORT = 15_000;
+const PORTS = 15_000;
+
+/** A port of 127.0.0.1 that was free a moment ago, and that no other test is likely to take. */
 export async function freePort(): Promise<number> {
-    const server = createServer();
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('no port');
-    await new Promise((resolve) => server.close(resolve));
-    return address.port;
+    for (let tries = 0; tries < 100; tries += 1) {
+        const port = FIRST_PORT + randomInt(PORTS);
+        const server = createServer();
+        const isFree = await new Promise<boolean>((resolve) => {
+            server.once('error', () => resolve(false));
+            server.listen(port, '127.0.0.1', () => resolve(true));
+        });
+        if (isFree) {
+            await new Promise((resolve) => server.close(resolve));
+            return port;
+        }
+    }
+    throw new Error('no free port');
 }
 
 /** Polls until `test` gives something else than `undefined`, `null` or `false`; fails after `limitMs`. */
