@@ -1,5 +1,5 @@
 /*
- * Runs the compiled tests, two files at a time, and ends with the line `N passed, N failed` counted
+ * Runs the compiled tests, three files at a time as they often wait, and ends with the line `N passed, N failed` counted
  * from their results. Arguments select files by a part of their path. Exits 1 when anything failed
  * or nothing ran.
  */
@@ -27,7 +27,7 @@ if (files.length === 0) {
 const tap = join(dirname(createRequire(import.meta.url).resolve('tap/package.json')), 'dist/esm/run.mjs');
 const child = spawn(
     process.execPath,
-    [tap, 'run', '--reporter=tap', '--disable-coverage', '--jobs=2', '--timeout=600', ...files],
+    [tap, 'run', '--reporter=tap', '--disable-coverage', '--jobs=3', '--timeout=600', ...files],
     { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
 );
 
