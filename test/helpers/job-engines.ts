@@ -49,11 +49,13 @@ export function engineOf(t: Test, kinds: readonly JobKind[], changes: EngineChan
     return { engine, records, directories, base };
 }
 
-/** As {@link engineOf}, but it runs jobs. */
+/** As {@link engineOf}, but it runs jobs, until the test ends. */
 export async function runningEngine(t: Test, kinds: readonly JobKind[], changes: EngineChanges = {}) {
     const made = engineOf(t, kinds, changes);
     await made.engine.open();
     made.engine.run();
+    // What it still writes must not meet the end of its directory.
+    t.teardown(() => made.engine.stop());
     return made;
 }
 

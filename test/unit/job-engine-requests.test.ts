@@ -57,6 +57,7 @@ void t.test('who asks for what is being done already', async (t) => {
     t.same(await second.engine.start(copy('dc1', 'http://new')), { ...started, attached: true });
     await t.rejects(second.engine.start(copy('dc2', 'http://other')), { code: 'ImageUuidAlreadyExists' });
     gate2.resume();
+    await overJob(second.engine, started.uuid);
 });
 
 void t.test('a job that cannot be saved has never been', async (t) => {

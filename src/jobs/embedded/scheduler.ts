@@ -83,11 +83,17 @@ export class Scheduler {
         const ending = [...this.#running.keys()].filter(isCanceled).length;
         const hasRoom = (job: LiveJob): boolean =>
             (isCanceled(job) ? ending : this.#running.size - ending) < maxRunning;
-        return this.#waiting.find(
-            (job) =>
-                !(busy.has(job.state.target) && needsTarget(job)) &&
-                (hasRoom(job) || job.state.own.locks.length > 0),
-        );
+        for (const job of this.#waiting) {
+            const mayHaveTarget = !(busy.has(job.state.target) && needsTarget(job));
+            if (mayHaveTarget && (hasRoom(job) || job.state.own.locks.length > 0)) {
+                return job;
+            }
+            if (job.state.started !== null) {
+                // What it has begun is not over: no later job of its target comes in between.
+                busy.add(job.state.target);
+            }
+        }
+        return undefined;
     }
 
     async #run(job: LiveJob): Promise<void> {
