@@ -1,26 +1,21 @@
-import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type Logger from 'bunyan';
-import { type Backends, createBackends } from './app/backends.js';
+import type { Backends } from './app/backends.js';
 import { Control } from './app/control.js';
 import { drain } from './app/drain.js';
 import { healthChecks } from './app/health-checks.js';
-import { createJobs, type Jobs } from './app/jobs.js';
-import { LiveConfig } from './app/live-config.js';
+import type { Jobs } from './app/jobs.js';
+import type { LiveConfig } from './app/live-config.js';
 import { countImages, type ImageCounts, metricSources } from './app/metric-sources.js';
+import { createMetrics, loadAndLogConfig, makeParts, type Parts, type StartOptions } from './app/parts.js';
 import { reloadConfig } from './app/reload.js';
 import { type RoleActions, Roles } from './app/roles.js';
-import { requireSupported } from './app/supported.js';
 import { ServerTasks } from './app/tasks.js';
 import { KeyFiles } from './auth/key-files.js';
 import { SignatureAuthenticator } from './auth/signature.js';
-import { censor } from './base/censor.js';
 import { systemClock } from './base/clock.js';
-import { loadConfig } from './base/config.js';
-import type { ConfigOverrides } from './base/config-computed.js';
-import type { BaseDirectories, Config } from './base/config-types.js';
+import type { BaseDirectories } from './base/config-types.js';
 import { VERSION } from './base/constants.js';
-import { baseDirectories } from './base/directories.js';
 import { setLogLevel } from './base/log.js';
 import { recent } from './base/recent.js';
 import { MetricsListener } from './http/metrics-listener.js';
@@ -36,15 +31,6 @@ import { warnOfDistantStaging } from './maintenance/distant-staging.js';
 import { HealthMonitor } from './maintenance/health.js';
 import { prepareDirectories } from './maintenance/prepare-directories.js';
 
-/** How a server is started. */
-export interface StartOptions {
-    readonly configPath: string;
-    readonly overrides: ConfigOverrides;
-    /** Number of `-d` switches; above 0 `logLevel` of the configuration is ignored. */
-    readonly debug: number;
-    readonly log: Logger;
-}
-
 const DOCS_DIRECTORY = fileURLToPath(new URL('../build/docs/public', import.meta.url));
 
 /** Exit code of a server that must not go on (operations 1.2). */
@@ -57,50 +43,6 @@ const IMAGE_COUNT_MAX_AGE_MS = 60_000;
 
 /** Seconds a stop may take beyond `shutdownTimeoutSec`, e.g. while a disk does not answer. */
 const STOP_GRACE_SEC = 10;
-
-function loadAndLogConfig(options: StartOptions): Config {
-    const { log } = options;
-    const config = loadConfig(options.configPath, {
-        overrides: options.overrides,
-        onWarning: (message) => log.warn(message),
-    });
-    if (options.debug === 0) {
-        setLogLevel(log, config.logLevel);
-    }
-    log.info({ config: JSON.stringify(censor(config)) }, 'loaded config');
-    requireSupported(config);
-    return config;
-}
-
-/** What counts requests, where a listener shows it; elsewhere its library is not even loaded. */
-async function createMetrics(config: Config): Promise<RequestMetrics | undefined> {
-    if (config.metrics === undefined || config.metrics.port === 0) {
-        return undefined;
-    }
-    const { RequestMetrics, staticLabels } = await import('./http/metrics.js');
-    const metrics = new RequestMetrics(staticLabels(config, hostname()));
-    metrics.registerProcessMetrics();
-    return metrics;
-}
-
-/** What a server is put together from, as far as its making takes time. */
-interface Parts {
-    readonly config: LiveConfig;
-    readonly directories: BaseDirectories;
-    readonly backends: Backends;
-    readonly jobs: Jobs;
-    readonly metrics: RequestMetrics | undefined;
-}
-
-async function makeParts({ log }: StartOptions, initial: Config): Promise<Omit<Parts, 'metrics'>> {
-    const config = new LiveConfig(initial);
-    const base = baseDirectories(initial.dataDir);
-    const directories = { ...base, jobs: initial.jobs.dir ?? base.jobs };
-    const backends = await createBackends({ config, directories, log, clock: systemClock });
-    const { images } = backends;
-    const jobs = await createJobs({ config, directories, images, log, clock: systemClock });
-    return { config, directories, backends, jobs };
-}
 
 /** A whole server: the only place where the parts are put together. */
 export class ImageServer {

@@ -1,5 +1,6 @@
 import type Logger from 'bunyan';
-import { ImageServer, type StartOptions } from './app.js';
+import { ImageServer } from './app.js';
+import type { StartOptions } from './app/parts.js';
 import { VERSION } from './base/constants.js';
 import { createLogger } from './base/log.js';
 import { runConfigCheck } from './cli/check-config.js';

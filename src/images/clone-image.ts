@@ -14,7 +14,8 @@ import { type Cleanup, withCleanup } from './image-task.js';
 import { loadImage, unlessGone } from './load.js';
 import { manifestRules } from './rules.js';
 import { storeFreshImage } from './store-new-image.js';
-import { deleteClones, ownContext } from './undo-clones.js';
+import { ownContext } from './own-context.js';
+import { deleteClones } from './undo-clones.js';
 
 const COPY_FAILURE = 'error copying image file';
 

@@ -1,5 +1,4 @@
 import semver from 'semver';
-import { UNSET_OWNER_UUID } from '../base/constants.js';
 import { imageUuidAlreadyExists, invalidParameter, operatorOnly } from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
 import type { StoredImage } from '../database/database.js';
@@ -15,7 +14,7 @@ import { recordedFiles } from './image-files.js';
 import { type Cleanup, withCleanup } from './image-task.js';
 import { findImage } from './load.js';
 import { isJsonObject } from './object-rule.js';
-import { requireKnownOwner } from './owner-check.js';
+import { ownerHere, requireKnownOwner } from './owner-check.js';
 import { manifestRules } from './rules.js';
 import { findOrigin, requireOriginStill, storeFreshImage } from './store-new-image.js';
 
@@ -54,12 +53,10 @@ export async function withLocalOwner(
     data: JsonObject,
     skipOwnerCheck: boolean,
 ): Promise<JsonObject> {
-    const { mode, adminUuid } = services.config.current;
-    if (mode !== 'dc') {
-        return { ...data, owner: UNSET_OWNER_UUID };
-    }
-    if (text(data['owner']) === UNSET_OWNER_UUID && adminUuid !== undefined) {
-        return { ...data, owner: adminUuid };
+    const given = text(data['owner']);
+    const owner = ownerHere(services, given);
+    if (owner !== given || services.config.current.mode !== 'dc') {
+        return { ...data, owner };
     }
     if (!skipOwnerCheck) {
         await requireKnownOwner(services, data['owner']);

@@ -6,7 +6,8 @@ import type { RawImage } from '../manifest/types.js';
 import type { CloneIntent } from '../storage/clone-journal.js';
 import type { ImageServices } from './context.js';
 import { withCleanup } from './image-task.js';
-import { deleteClones, ownContext } from './undo-clones.js';
+import { ownContext } from './own-context.js';
+import { deleteClones } from './undo-clones.js';
 
 /**
  * Judges what may be rolled back. Once the last clone is activated all are done; the others are

@@ -10,12 +10,6 @@ import type { Cleanup } from './image-task.js';
 /** Refusals that will not go away: the image is in use. */
 const KEPT: ReadonlySet<string> = new Set(['ImageAlreadyActivated', 'ImageHasDependentImages']);
 
-/** The context of what the server does on its own account, for nobody in particular. */
-export function ownContext(context: Pick<RequestContext, 'requestId' | 'log' | 'signal'>): RequestContext {
-    const { requestId, log, signal } = context;
-    return { requestId, log, signal, version2: true, userAgent: '' };
-}
-
 async function deleteClone(
     services: ImageServices,
     context: RequestContext,

@@ -21,6 +21,11 @@ export function isPlaceholder(raw: Pick<RawImage, 'state'>): boolean {
     return raw.state === 'creating' || raw.state === 'failed';
 }
 
+/** Whether a state, perhaps of another server's image, is that of one that can be used and based on. */
+export function isUsableState(state: unknown): boolean {
+    return state === 'active' || state === 'disabled';
+}
+
 /** The state that follows from the two flags (manifest 6). */
 export function computeState(flags: { readonly activated: boolean; readonly disabled: boolean }): ImageState {
     if (!flags.activated) {

@@ -60,9 +60,8 @@ void t.test('a server that stops puts its jobs back, the next goes on with them 
         await engine.start(job);
     }
     await arrived;
-    t.notOk(engine.closing.aborted);
+    t.doesNotThrow(() => engine.requireAvailable());
     const stopped = engine.stop();
-    t.ok(engine.closing.aborted, 'who follows jobs is told at once');
     t.throws(() => engine.requireAvailable(), /server is shutting down/);
     await t.rejects(engine.start(wishOf()), { message: 'server is shutting down' });
     await t.rejects(engine.cancel(jobs[0]!.uuid), { message: 'server is shutting down' });

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { needOf, sourceUrlOf } from '#lib/cli/imgapiadm/mirroring/plan.js';
-import { baseFirst, isUsable, latest, sha1Of, sizeOf } from '#lib/cli/imgapiadm/mirroring/selection.js';
+import { baseFirst, isUsable, latest } from '#lib/cli/imgapiadm/mirroring/selection.js';
+import { bytesOfFiles, sha1OfFirstFile } from '#lib/manifest/document-files.js';
 import { changedFields } from '#lib/manifest/copied-fields.js';
 
 const FILE = { sha1: 'a'.repeat(40), size: 10 };
@@ -46,9 +47,12 @@ void t.test('what there is to do for an image', (t) => {
 });
 
 void t.test('facts of documents of any form', (t) => {
-    t.equal(sizeOf({ uuid: 'a', files: [{ size: 1 }, { size: 2 }, { size: 'x' }, {}] }), 3);
-    t.equal(sizeOf({ uuid: 'a' }), 0);
-    t.equal(sha1Of({ uuid: 'a', files: [] }), '');
+    t.equal(bytesOfFiles({ files: [{ size: 1 }, { size: 2 }] }), 3);
+    for (const files of [undefined, null, 'x', [], [{ size: 1 }, {}], [{ size: 'x' }], [null]]) {
+        t.equal(bytesOfFiles({ files }), undefined);
+    }
+    t.equal(sha1OfFirstFile({ files: [{ sha1: 'a' }, { sha1: 'b' }] }), 'a');
+    t.equal(sha1OfFirstFile({ files: [] }), undefined);
     t.equal(sourceUrlOf({ uuid: 'a', provenance: { source_url: 'http://s' } }), 'http://s');
     for (const provenance of [undefined, null, 'x', ['x'], {}, { source_url: 5 }]) {
         t.equal(sourceUrlOf({ uuid: 'a', ...(provenance === undefined ? {} : { provenance }) }), '');

@@ -1,5 +1,6 @@
 import { ApiError } from '../../base/errors.js';
 import { OutgoingError } from '../../base/http-errors.js';
+import { Places } from '../../base/places.js';
 import { failsAsRemote } from '../../images/remote-failure.js';
 import { isObject } from '../../manifest/coerce.js';
 import type { AcceptedCopy, CopyToMake, TargetCall } from '../../remotes/copy-target.js';
@@ -62,10 +63,6 @@ export function askDestinations(
             return { ...destination, refusal: refusalOf(error, destination, copy.uuid) };
         }
     };
-    const attempts: Promise<CopyAttempt>[] = [];
-    for (const [index, destination] of destinations.entries()) {
-        const lane = attempts[index - AT_A_TIME] ?? Promise.resolve();
-        attempts.push(lane.then(() => ask(destination)));
-    }
-    return attempts;
+    const places = new Places(AT_A_TIME);
+    return destinations.map((destination) => places.run(() => ask(destination)));
 }

@@ -1,10 +1,9 @@
-import { UNSET_OWNER_UUID } from '../../base/constants.js';
-import type { Config } from '../../base/config-types.js';
 import { serviceUnavailable } from '../../base/errors.js';
 import type { StoredImage } from '../../database/database.js';
 import type { RequestContext } from '../../images/context.js';
 import { importIdOf } from '../../manifest/import-id.js';
 import { findImage } from '../../images/load.js';
+import { ownerHere } from '../../images/owner-check.js';
 import { isActivated } from '../../manifest/state.js';
 import type { RawImage } from '../../manifest/types.js';
 import type { JobDocument } from '../job.js';
@@ -24,14 +23,6 @@ export interface CopyState {
 
 /** How long a copy that has failed may take to clean up behind itself, milliseconds. */
 const CLEANUP_LIMIT_MS = 10_000;
-
-/** The owner a copy gets here (jobs-and-imports 3.1). */
-function ownerHere({ mode, adminUuid }: Config, account: string): string {
-    if (mode !== 'dc') {
-        return UNSET_OWNER_UUID;
-    }
-    return account === UNSET_OWNER_UUID ? (adminUuid ?? account) : account;
-}
 
 /** Whether a job makes this copy: of the same image from the same datacenter, for the same account. */
 function makesCopy({ params = {}, ...job }: JobDocument, { uuid, account, datacenter }: WantedCopy): boolean {
@@ -97,8 +88,8 @@ export async function copyState(
     { signal }: RequestContext,
     copy: WantedCopy,
 ): Promise<CopyState> {
-    const { config, engine, images } = services;
-    const owner = ownerHere(config.current, copy.account);
+    const { engine, images } = services;
+    const owner = ownerHere(services, copy.account);
     const stored = await findImage(images, copy.uuid);
     if (stored !== undefined && (stored.raw.owner !== owner || isActivated(stored.raw))) {
         return { record: recordKind(stored.raw, owner, []), stored };

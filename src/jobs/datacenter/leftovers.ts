@@ -4,7 +4,7 @@ import type { RequestContext } from '../../images/context.js';
 import { deleteAll } from '../../images/delete-image.js';
 import { importIdOf } from '../../manifest/import-id.js';
 import { findImage } from '../../images/load.js';
-import { ownContext } from '../../images/undo-clones.js';
+import { ownContext } from '../../images/own-context.js';
 import { meansAbsent } from '../../maintenance/record-exists.js';
 import type { RawImage } from '../../manifest/types.js';
 import type { JobServices } from '../services.js';

@@ -3,9 +3,10 @@ import { type Draft, storeChange } from '../../images/change-image.js';
 import type { ImageServices, RequestContext } from '../../images/context.js';
 import { manifestRules } from '../../images/rules.js';
 import { changedFields } from '../../manifest/copied-fields.js';
+import { sha1OfFirstFile } from '../../manifest/document-files.js';
 import { toApiManifest } from '../../manifest/serialize.js';
 import { isActivated } from '../../manifest/state.js';
-import type { JsonObject, JsonValue, RawImage } from '../../manifest/types.js';
+import type { JsonObject, RawImage } from '../../manifest/types.js';
 import { applyUpdate } from '../../manifest/update.js';
 import { upgradeManifest } from '../../manifest/upgrade.js';
 import type { JobServices } from '../services.js';
@@ -22,17 +23,12 @@ export interface Recopied {
 /** All fields, as the source shows them to the owner. */
 const FORM = { mode: 'dc', version2: true, inclAdminFields: false } as const;
 
-function hashOf(files: JsonValue | undefined): JsonValue | undefined {
-    const [first] = Array.isArray(files) ? (files as readonly JsonValue[]) : [];
-    return typeof first === 'object' && first !== null ? (first as JsonObject)['sha1'] : undefined;
-}
-
 /** @throws 409 `ImageUuidAlreadyExists` */
 function requireSameFile(raw: RawImage, source: JsonObject): void {
     if (!isActivated(raw)) {
         throw imageUuidAlreadyExists(raw.uuid);
     }
-    if (raw.files?.[0]?.sha1 !== hashOf(source['files'])) {
+    if (sha1OfFirstFile(raw) !== sha1OfFirstFile(source)) {
         throw new ApiError(
             'ImageUuidAlreadyExists',
             `image uuid "${raw.uuid}" already exists with a different file`,

@@ -35,7 +35,6 @@ export class EmbeddedEngine implements LocalJobs {
     readonly #options: EmbeddedEngineOptions;
     readonly #store: JobStore;
     readonly #keeper: JobKeeper;
-    readonly #closing = new AbortController();
     /** The jobs of a process that does not keep them. */
     readonly #files: () => Promise<readonly JobRecord[]>;
     #isOpen = false;
@@ -48,11 +47,6 @@ export class EmbeddedEngine implements LocalJobs {
         this.#store = given.store ?? new JobFiles({ directory: given.directories.jobs, log });
         this.#keeper = new JobKeeper({ ...this.#options, store: this.#store });
         this.#files = recent(() => this.#store.list(), FILES_MAX_AGE_MS, given.clock);
-    }
-
-    /** Aborted when the server begins to shut down: what follows jobs is to end then. */
-    get closing(): AbortSignal {
-        return this.#closing.signal;
     }
 
     /**
@@ -78,7 +72,6 @@ export class EmbeddedEngine implements LocalJobs {
 
     /** Ends everything so that the next process can go on with it, within 10 s (jobs-and-imports 9.10). */
     stop(): Promise<void> {
-        this.#closing.abort(new Error('server is shutting down'));
         this.#stopped ??= this.#keeper.stop();
         return this.#stopped;
     }
@@ -120,7 +113,7 @@ export class EmbeddedEngine implements LocalJobs {
     }
 
     requireKeeper(): void {
-        if (this.closing.aborted) {
+        if (this.#stopped !== undefined) {
             throw serviceUnavailable('server is shutting down');
         }
         if (!this.#isKeeper) {

@@ -7,7 +7,7 @@ import { findImage } from '../../images/load.js';
 import { isJsonObject } from '../../images/object-rule.js';
 import { requireKnownOwner } from '../../images/owner-check.js';
 import { storeFreshImage } from '../../images/store-new-image.js';
-import { ownContext } from '../../images/undo-clones.js';
+import { ownContext } from '../../images/own-context.js';
 import { text } from '../../manifest/coerce.js';
 import type { JsonObject, JsonValue, RawImage } from '../../manifest/types.js';
 import type { InstanceFacts } from '../../remotes/instances.js';

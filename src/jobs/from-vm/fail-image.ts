@@ -1,7 +1,7 @@
 import { imageAlreadyActivated, internalError } from '../../base/errors.js';
 import { changeImage } from '../../images/change-image.js';
 import type { ImageServices } from '../../images/context.js';
-import { ownContext } from '../../images/undo-clones.js';
+import { ownContext } from '../../images/own-context.js';
 import { isActivated } from '../../manifest/state.js';
 import type { RawImage } from '../../manifest/types.js';
 import type { JobEndStep, JobRun } from '../job-kind.js';

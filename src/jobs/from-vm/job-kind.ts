@@ -1,5 +1,6 @@
 import { internalError, resourceNotFound } from '../../base/errors.js';
 import type { ImageServices } from '../../images/context.js';
+import { bytesOfFiles } from '../../manifest/document-files.js';
 import type { JsonObject } from '../../manifest/types.js';
 import type { ComputeNodeDirectory } from '../../remotes/compute-nodes.js';
 import type { InstanceDirectory } from '../../remotes/instances.js';
@@ -99,7 +100,7 @@ async function queueTask(services: ImageServices, run: JobRun): Promise<string> 
 async function tellOfImage(services: ImageServices, run: JobRun, imageUuid: string): Promise<void> {
     try {
         const { raw } = await services.database.get(imageUuid);
-        run.progress.endImage((raw.files ?? []).reduce((sum, { size }) => sum + size, 0));
+        run.progress.endImage(bytesOfFiles(raw) ?? 0);
         run.finished({ image_uuid: imageUuid, state: raw.state });
     } catch (err) {
         run.log.warn({ err }, 'the image a compute node has made could not be looked at');

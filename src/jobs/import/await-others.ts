@@ -2,8 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { StoredImage } from '../../database/database.js';
 import type { ImageServices } from '../../images/context.js';
 import { findImage } from '../../images/load.js';
-import { isPlaceholder } from '../../manifest/state.js';
-import { isUsable } from './origin-chain.js';
+import { isPlaceholder, isUsableState } from '../../manifest/state.js';
 
 /** Between two looks, milliseconds. */
 const POLL_MS = 500;
@@ -26,7 +25,7 @@ export async function awaitOthers(
     let since = services.clock.now();
     for (;;) {
         const found = await findImage(services, uuid);
-        if (found === undefined || isUsable(found.raw.state) || isPlaceholder(found.raw)) {
+        if (found === undefined || isUsableState(found.raw.state) || isPlaceholder(found.raw)) {
             return found;
         }
         const now = services.clock.now();

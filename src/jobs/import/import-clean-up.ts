@@ -4,7 +4,7 @@ import { deleteAll, noteFiles } from '../../images/delete-image.js';
 import { type Draft, storeChange, withoutKeys } from '../../images/change-image.js';
 import type { ImageServices } from '../../images/context.js';
 import { forgetAside } from '../../images/recover-uploads.js';
-import { ownContext } from '../../images/undo-clones.js';
+import { ownContext } from '../../images/own-context.js';
 import { meansAbsent } from '../../maintenance/record-exists.js';
 import { isActivated } from '../../manifest/state.js';
 import type { RawImage } from '../../manifest/types.js';

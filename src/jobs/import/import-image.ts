@@ -4,13 +4,12 @@ import type { ImageServices, RequestContext } from '../../images/context.js';
 import { importFromSource } from '../../images/import-from-source.js';
 import { findImage } from '../../images/load.js';
 import { findOrigin } from '../../images/store-new-image.js';
-import { ownContext } from '../../images/undo-clones.js';
+import { ownContext } from '../../images/own-context.js';
 import { importIdOf } from '../../manifest/import-id.js';
-import { isActivated } from '../../manifest/state.js';
+import { isActivated, isUsableState } from '../../manifest/state.js';
 import type { JobRun } from '../job-kind.js';
 import { activationMark, importParams, isOurs, transferBytes, type ImportParams } from './import-params.js';
 import { awaitOthers } from './await-others.js';
-import { isUsable } from './origin-chain.js';
 import { FileTransfers } from './transfer-files.js';
 
 /** The context of what a job does to images. */
@@ -110,7 +109,7 @@ export class ImageImport {
             return false;
         }
         const brought = await awaitOthers(this.#services, uuid, this.#run.signal);
-        if (brought !== undefined && !isUsable(brought.raw.state)) {
+        if (brought !== undefined && !isUsableState(brought.raw.state)) {
             throw originIsNotActive(uuid);
         }
         return brought !== undefined;
@@ -119,7 +118,7 @@ export class ImageImport {
     /** As {@link create}; tells `false` when somebody else was faster, and has brought the image. */
     async #createUnlessTaken(uuid: string): Promise<boolean> {
         const found = await findImage(this.#services, uuid);
-        if (isUsable(found?.raw.state)) {
+        if (isUsableState(found?.raw.state)) {
             return true;
         }
         try {

@@ -1,3 +1,4 @@
+import { isUsableState } from '../../manifest/state.js';
 import { imageUuidAlreadyExists, operatorOnly, validationFailed } from '../../base/errors.js';
 import { newUuid } from '../../base/uuid.js';
 import type { RequestContext } from '../../images/context.js';
@@ -6,7 +7,6 @@ import { sourceManifest } from '../../images/source-manifest.js';
 import { requireSource } from '../../images/source-parameter.js';
 import type { StartedJob } from '../job-engine.js';
 import type { JobServices } from '../services.js';
-import { isUsable } from './origin-chain.js';
 import { startImport } from './start-import.js';
 
 /** What is asked for; the parameters as they were given. */
@@ -60,7 +60,7 @@ export async function importRemote(
     await requireAbsent(services, context, uuid);
     engine.requireAvailable();
     const manifest = await sourceManifest(images, context, uuid, address);
-    if (!isUsable(manifest['state'])) {
+    if (!isUsableState(manifest['state'])) {
         throw validationFailed(`Cannot import image ${uuid} - image is not active.`, [
             { field: 'state', code: 'Invalid' },
         ]);

@@ -4,7 +4,8 @@ import { isUuid } from '../../base/uuid.js';
 import type { RequestContext } from '../../images/context.js';
 import { findImage } from '../../images/load.js';
 import { failsAsRemote } from '../../images/remote-failure.js';
-import type { JsonObject, JsonValue } from '../../manifest/types.js';
+import { isUsableState } from '../../manifest/state.js';
+import type { JsonObject } from '../../manifest/types.js';
 import type { ImageSource } from '../../remotes/image-source.js';
 import type { JobServices } from '../services.js';
 
@@ -23,11 +24,6 @@ export interface ChainInput {
     readonly source: ImageSource;
     /** The account the source is asked for; absent: as an operator. */
     readonly account?: string;
-}
-
-/** Whether an image in this state can be another one's origin: clones are made of disabled ones, too. */
-export function isUsable(state: JsonValue | undefined): boolean {
-    return state === 'active' || state === 'disabled';
 }
 
 /** The origin a manifest names. @throws 422 `ValidationFailed` for what is no uuid: it must not get into a path */
@@ -54,7 +50,7 @@ async function isHere(
     uuid: string,
 ): Promise<boolean> {
     const found = await findImage(images, uuid);
-    if (found === undefined || isUsable(found.raw.state)) {
+    if (found === undefined || isUsableState(found.raw.state)) {
         return found !== undefined;
     }
     const jobs = await engine.active(uuid, signal, true);
@@ -93,7 +89,7 @@ export async function missingOrigins(
         const manifest = await source
             .manifest(uuid, request)
             .catch(failsAsRemote(`Unable to get manifest for origin image ${uuid}`));
-        if (!isUsable(manifest['state'])) {
+        if (!isUsableState(manifest['state'])) {
             throw originIsNotActive(uuid);
         }
         origins.set(uuid, { uuid, manifest });

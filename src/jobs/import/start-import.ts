@@ -1,5 +1,5 @@
 import type { RequestContext } from '../../images/context.js';
-import { isObject } from '../../manifest/coerce.js';
+import { bytesOfFiles } from '../../manifest/document-files.js';
 import type { JsonObject } from '../../manifest/types.js';
 import type { SourceAddress } from '../../remotes/image-source.js';
 import { sourceText } from '../../remotes/source-address.js';
@@ -26,22 +26,11 @@ export interface ImportWish {
     readonly placeholder?: boolean;
 }
 
-/** Bytes of all files of an image at the source; `undefined`: it does not say. */
-function bytesOf({ files }: JsonObject): number | undefined {
-    if (!Array.isArray(files) || files.length === 0) {
-        return undefined;
-    }
-    const sizes = files.map((file) => (isObject(file) ? file['size'] : undefined));
-    return sizes.every((size) => typeof size === 'number')
-        ? sizes.reduce((sum, size) => sum + size, 0)
-        : undefined;
-}
-
 /** What each image will transfer, by uuid, where it is known: needed before the first of them. */
 function transferSizes(images: readonly RemoteOrigin[]): JsonObject {
     return Object.fromEntries(
         images.flatMap(({ uuid, manifest }) => {
-            const bytes = bytesOf(manifest);
+            const bytes = bytesOfFiles(manifest);
             return bytes === undefined ? [] : [[uuid, bytes]];
         }),
     );

@@ -3,7 +3,8 @@ import { RecentlyUsed } from '../../base/recently-used.js';
 import type { ImageServices } from '../../images/context.js';
 import { findImage } from '../../images/load.js';
 import { isObject } from '../../manifest/coerce.js';
-import type { RawImage } from '../../manifest/types.js';
+import { bytesOfFiles } from '../../manifest/document-files.js';
+import { isUsableState } from '../../manifest/state.js';
 import type { ServiceJob } from '../../remotes/workflow-service.js';
 import type { TransferNumbers } from '../../transfers/transfer-board.js';
 import { type FinishedImage, isTerminal, type JobView, type ProgressSnapshot } from '../job.js';
@@ -49,10 +50,6 @@ interface Numbers {
 export interface JobProgressOptions {
     readonly images: ImageServices;
     readonly clock: Clock;
-}
-
-function bytesOf({ files }: RawImage): number {
-    return (files ?? []).reduce((sum, { size }) => sum + (size ?? 0), 0);
 }
 
 function resultsOf(job: ServiceJob): readonly unknown[] {
@@ -117,10 +114,10 @@ export class JobProgresses {
         const done: Done[] = [];
         for (const uuid of job.execution === 'queued' ? [] : imagesOf(job)) {
             const raw = (await findImage(this.#images, uuid))?.raw;
-            if (raw === undefined || (raw.state !== 'active' && raw.state !== 'disabled')) {
+            if (raw === undefined || !isUsableState(raw.state)) {
                 break;
             }
-            done.push({ image_uuid: uuid, state: raw.state, bytes: bytesOf(raw) });
+            done.push({ image_uuid: uuid, state: raw.state, bytes: bytesOfFiles(raw) ?? 0 });
         }
         return done;
     }

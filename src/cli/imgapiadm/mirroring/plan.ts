@@ -1,7 +1,8 @@
 import { changedFields } from '../../../manifest/copied-fields.js';
+import { sha1OfFirstFile } from '../../../manifest/document-files.js';
 import type { JsonObject } from '../../../manifest/types.js';
 import type { ImageDocument } from '../../../remotes/imgapi/answers.js';
-import { isUsable, sha1Of } from './selection.js';
+import { isUsable } from './selection.js';
 
 /**
  * What there is to do for an image of the source:
@@ -23,7 +24,7 @@ export function needOf(image: ImageDocument, here: ImageDocument | undefined): N
     if (here === undefined || !isUsable(here)) {
         return { kind: 'import' };
     }
-    if (sha1Of(here) !== sha1Of(image)) {
+    if (sha1OfFirstFile(here) !== sha1OfFirstFile(image)) {
         return { kind: 'differs' };
     }
     const changed = Object.entries(changedFields(here, image)).filter(([field]) => !OWN_FIELDS.has(field));

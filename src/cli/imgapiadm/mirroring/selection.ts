@@ -1,3 +1,4 @@
+import { isUsableState } from '../../../manifest/state.js';
 import type { ImageDocument } from '../../../remotes/imgapi/answers.js';
 
 /** A member of a document that is text; empty: it is not there, or no text. */
@@ -6,22 +7,9 @@ export function textOf(image: ImageDocument, key: string): string {
     return typeof value === 'string' ? value : '';
 }
 
-/** Bytes of all files of an image. */
-export function sizeOf({ files }: ImageDocument): number {
-    const sizes = Array.isArray(files) ? files.map((file) => (file as { size?: unknown }).size) : [];
-    return sizes.reduce<number>((sum, size) => sum + (typeof size === 'number' ? size : 0), 0);
-}
-
-/** SHA-1 of the first file; empty: it has none. */
-export function sha1Of({ files }: ImageDocument): string {
-    const first: unknown = Array.isArray(files) ? files[0] : undefined;
-    const sha1 = (first as { sha1?: unknown } | undefined)?.sha1;
-    return typeof sha1 === 'string' ? sha1 : '';
-}
-
 /** Whether an image has been activated, so that it can be copied. */
 export function isUsable(image: ImageDocument): boolean {
-    return ['active', 'disabled'].includes(textOf(image, 'state'));
+    return isUsableState(image['state']);
 }
 
 /** The newest images of each name. @param count of each; `undefined`: all */

@@ -1,9 +1,10 @@
+import { bytesOfFiles } from '../../../manifest/document-files.js';
 import type { SourceAddress } from '../../../remotes/image-source.js';
 import type { ImageDocument } from '../../../remotes/imgapi/answers.js';
 import type { ImageServerClient } from '../../../remotes/imgapi/image-server-client.js';
 import { imagesOfPages } from '../../../remotes/imgapi/list-pages.js';
 import { needOf, sourceUrlOf, type Need } from './plan.js';
-import { baseFirst, isUsable, latest, sizeOf, textOf } from './selection.js';
+import { baseFirst, isUsable, latest, textOf } from './selection.js';
 
 const EVERY_CHANNEL = '*';
 
@@ -128,7 +129,7 @@ export async function compare(sides: Sides, selection: Selection): Promise<Surve
     const items = chosen.map((image) => {
         const found = byUuid.get(image.uuid);
         const need = needOf(image, found);
-        return { image, need, here: found, bytes: need.kind === 'import' ? sizeOf(image) : 0 };
+        return { image, need, here: found, bytes: need.kind === 'import' ? (bytesOfFiles(image) ?? 0) : 0 };
     });
     const known = new Set(listed.map(({ uuid }) => uuid));
     const deletions = selection.deletes ? await obsolete(sides, present, known, wanted) : [];
