@@ -3,13 +3,10 @@ import { sourceRecord } from '../../images/import-from-source.js';
 import { manifestRules } from '../../images/rules.js';
 import { asPlaceholder } from '../../manifest/build.js';
 import type { RawImage } from '../../manifest/types.js';
+import { removePlaceholder } from '../delete-unfinished.js';
 import { startImport, type ImportWish } from '../import/start-import.js';
 import type { StartedJob } from '../job-engine.js';
 import type { JobServices } from '../services.js';
-import { deleteUnfinished } from './leftovers.js';
-
-/** How long the removal of a placeholder that nobody needs may take, milliseconds. */
-const REMOVAL_LIMIT_MS = 30_000;
 
 /** The remote manifest as a record without files (jobs-and-imports 8.2). @throws 422, 503 */
 async function placeholderRecord(
@@ -24,22 +21,6 @@ async function placeholderRecord(
         lifespanDays: current.placeholderImageLifespanDays,
         now: services.clock.now(),
     });
-}
-
-/** Removes a placeholder whose job never came; what cannot be removed now goes when it expires. */
-async function removePlaceholder(
-    services: JobServices,
-    context: RequestContext,
-    placeholder: RawImage,
-): Promise<void> {
-    const { uuid } = placeholder;
-    // The client may be gone already, which is no reason to leave it behind.
-    const undone = { ...context, signal: AbortSignal.timeout(REMOVAL_LIMIT_MS) };
-    try {
-        await deleteUnfinished(services, undone, uuid, placeholder);
-    } catch (error) {
-        context.log.warn({ err: error, uuid }, 'the placeholder of a copy could not be removed');
-    }
 }
 
 /**
@@ -62,11 +43,11 @@ export async function startWithPlaceholder(
     try {
         const started = await startImport(services, context, { ...wish, placeholder: true });
         if (started.attached) {
-            await removePlaceholder(services, context, placeholder);
+            await removePlaceholder(images, context, placeholder);
         }
         return started;
     } catch (error) {
-        await removePlaceholder(services, context, placeholder);
+        await removePlaceholder(images, context, placeholder);
         throw error;
     }
 }

@@ -2,15 +2,14 @@ import { ApiError, imageUuidAlreadyExists, invalidParameter, validationFailed } 
 import { isUuid, newUuid } from '../../base/uuid.js';
 import type { ImageServices, RequestContext } from '../../images/context.js';
 import { inSelectedChannel, ownedByAccount } from '../../images/create-image.js';
-import { deleteAll } from '../../images/delete-image.js';
 import { findImage } from '../../images/load.js';
 import { isJsonObject } from '../../images/object-rule.js';
 import { requireKnownOwner } from '../../images/owner-check.js';
 import { storeFreshImage } from '../../images/store-new-image.js';
-import { ownContext } from '../../images/own-context.js';
 import { text } from '../../manifest/coerce.js';
 import type { JsonObject, JsonValue, RawImage } from '../../manifest/types.js';
 import type { InstanceFacts } from '../../remotes/instances.js';
+import { removePlaceholder } from '../delete-unfinished.js';
 import type { JobServices } from '../services.js';
 import { type InstanceServices, prepareInstance } from './instance-image.js';
 import { placeholderOf } from './placeholder.js';
@@ -134,24 +133,6 @@ async function storePlaceholder(
     });
 }
 
-/** Takes a placeholder back that no job will fill. Never rejects: the purge removes it in the end. */
-async function removePlaceholder(
-    services: ImageServices,
-    context: RequestContext,
-    uuid: string,
-): Promise<void> {
-    const mayGo = ({ state }: RawImage): void => {
-        if (state !== 'creating') {
-            throw imageUuidAlreadyExists(uuid);
-        }
-    };
-    try {
-        await services.imageQueue.run(uuid, () => deleteAll(services, context, uuid, mayGo));
-    } catch (err) {
-        context.log.warn({ err, uuid }, 'the placeholder of an image that will not be made stays');
-    }
-}
-
 /**
  * Stores the placeholder and starts the job (jobs-and-imports 1.2 #22). A client that leaves meanwhile
  * changes nothing: whether the job was accepted decides.
@@ -164,7 +145,6 @@ async function start(
     { raw, vmUuid, params }: { readonly raw: RawImage; readonly vmUuid: string; readonly params: JsonObject },
 ): Promise<FromVmStarted> {
     const { signal } = new AbortController();
-    const own = ownContext({ ...context, signal });
     await storePlaceholder(services.images, context, raw);
     try {
         const job = {
@@ -178,7 +158,7 @@ async function start(
         const { uuid: jobUuid } = await services.engine.start(job, signal);
         return { imageUuid: raw.uuid, jobUuid };
     } catch (error) {
-        await removePlaceholder(services.images, own, raw.uuid);
+        await removePlaceholder(services.images, context, raw);
         throw error;
     }
 }
