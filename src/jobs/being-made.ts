@@ -1,3 +1,4 @@
+import { enginesOf } from './engines.js';
 import type { JobServices } from './services.js';
 
 /**
@@ -6,11 +7,11 @@ import type { JobServices } from './services.js';
  * @throws 503 when nobody can tell
  */
 export async function isBeingMade(
-    { engine, local }: Pick<JobServices, 'engine' | 'local'>,
+    services: Pick<JobServices, 'engine' | 'local'>,
     imageUuid: string,
     signal: AbortSignal,
 ): Promise<boolean> {
-    for (const one of new Set([local, engine])) {
+    for (const one of enginesOf(services)) {
         if ((await one.active(imageUuid, signal)).length > 0) {
             return true;
         }

@@ -2,6 +2,7 @@ import { type ApiError, resourceNotFound } from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
 import { accountMayAccess } from '../manifest/visibility.js';
 import { findImage } from '../images/load.js';
+import { enginesOf } from './engines.js';
 import { jobAccount, type JobDocument, type JobView } from './job.js';
 import type { JobEngine } from './job-engine.js';
 import type { JobServices } from './services.js';
@@ -23,17 +24,12 @@ export function jobNotFound(uuid: string): ApiError {
     return resourceNotFound(`Job with uuid '${uuid}' does not exist`);
 }
 
-/** The jobs in files here, then those of the engine if that is another one (jobs-and-imports 9.5). */
-function engines({ local, engine }: JobServices): readonly JobEngine[] {
-    return engine === local ? [local] : [local, engine];
-}
-
 async function lookUp(
     services: JobServices,
     uuid: string,
     signal: AbortSignal,
 ): Promise<FoundJob | undefined> {
-    for (const engine of engines(services)) {
+    for (const engine of enginesOf(services)) {
         const view = await engine.find(uuid, signal);
         if (view !== undefined) {
             return { ...view, engine };
@@ -86,7 +82,7 @@ export async function findImageJob(
     { account, signal }: JobCaller,
 ): Promise<FoundJob> {
     const candidates = await Promise.all(
-        engines(services).map(async (engine) => engine.newest(imageUuid, signal)),
+        enginesOf(services).map(async (engine) => engine.newest(imageUuid, signal)),
     );
     const [newest] = candidates.filter((one) => one !== undefined).sort(byAge);
     if (

@@ -1,7 +1,8 @@
-import { ApiError, resourceNotFound, serviceUnavailable } from '../../base/errors.js';
+import { ApiError, serviceUnavailable } from '../../base/errors.js';
 import { recent } from '../../base/recent.js';
 import { Tally } from '../../base/tally.js';
 import { isUuid } from '../../base/uuid.js';
+import { jobNotFound } from '../find-job.js';
 import { EXECUTIONS, isTerminal, type JobDocument, type JobView } from '../job.js';
 import type { JobFilter, JobList, JobPage, NewJob, StartedJob } from '../job-engine.js';
 import type { DoneJob, LocalJobs } from '../services.js';
@@ -20,10 +21,6 @@ export interface EmbeddedEngineOptions extends Omit<JobKeeperOptions, 'store'> {
 const FILES_MAX_AGE_MS = 1000;
 /** After that long a job may have changed without a word, milliseconds. */
 const POLL_MS = 1000;
-
-function noSuchJob(uuid: string): ApiError {
-    return resourceNotFound(`Job with uuid '${uuid}' does not exist`);
-}
 
 /**
  * Runs jobs in this process and keeps them in files (jobs-and-imports 9). Before {@link open}, which only the
@@ -165,7 +162,7 @@ export class EmbeddedEngine implements LocalJobs {
         this.requireKeeper();
         const job = this.#keeper.get(uuid);
         if (job === undefined) {
-            throw noSuchJob(uuid);
+            throw jobNotFound(uuid);
         }
         await this.#keeper.cancel(job);
         return shownJob(job.record);

@@ -3,6 +3,7 @@ import { deleteImage } from '../../images/delete-image.js';
 import { restorePlaceholder } from '../../images/restore-placeholder.js';
 import { isObject } from '../../manifest/coerce.js';
 import type { JsonObject, RawImage } from '../../manifest/types.js';
+import { enginesOf } from '../engines.js';
 import type { JobDocument } from '../job.js';
 import type { JobServices } from '../services.js';
 import { placeholderOf } from './placeholder.js';
@@ -16,14 +17,19 @@ function isCreation({ task, params }: JobDocument): boolean {
 
 /** The job that is making an image of an instance; `undefined`: there is none, or nobody can tell. */
 async function creatingJob(
-    { engine, local }: JobServices,
+    services: JobServices,
     { log, signal }: RequestContext,
     uuid: string,
 ): Promise<JobDocument | undefined> {
     try {
         // Those that were accepted before a workflow service was configured are done here.
-        const jobs = [...(await local.active(uuid, signal)), ...(await engine.active(uuid, signal))];
-        return jobs.find(isCreation);
+        for (const engine of enginesOf(services)) {
+            const job = (await engine.active(uuid, signal)).find(isCreation);
+            if (job !== undefined) {
+                return job;
+            }
+        }
+        return undefined;
     } catch (err) {
         signal.throwIfAborted();
         log.warn({ err, uuid }, 'whether a job makes this image could not be found out: it is deleted');
