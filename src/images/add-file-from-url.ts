@@ -1,6 +1,7 @@
 import { ApiError, imageFilesImmutable } from '../base/errors.js';
 import type { StoredImage } from '../database/database.js';
 import { isActivated } from '../manifest/state.js';
+import { requireAllowedSize, wrongLength } from '../transfers/download-errors.js';
 import type { ReceivedFile } from '../transfers/receive.js';
 import { fileEntry, fileSlot, requireCompression } from './add-image-file.js';
 import type { ImageServices, RequestContext } from './context.js';
@@ -35,24 +36,11 @@ export interface FileUrlInput {
  */
 const PATIENCE_MS = 3_600_000;
 
-/** Refuses a file that announces too many bytes (jobs-and-imports 7.3 #12). @throws 400 `Download` */
-function requireAllowedSize(size: number | undefined): void {
-    if (size !== undefined && size > FILE_UPLOAD.maxSize) {
-        throw new ApiError(
-            'Download',
-            `image file size, ${size}, exceeds the maximum allowed file size, ${FILE_UPLOAD.maxSizeText}`,
-        );
-    }
-}
-
 /** Compares what came with what was announced (jobs-and-imports 7.3 #11, #13). @throws 400 `Download` */
 function requireExpected(received: ReceivedFile, size: number | undefined, sha1: string | undefined): void {
     requireBytes(FILE_UPLOAD, received);
     if (size !== undefined && size !== received.size) {
-        throw new ApiError(
-            'Download',
-            `"Content-Length" header, ${size}, does not match downloaded size, ${received.size}`,
-        );
+        throw wrongLength(size, received.size);
     }
     if (sha1 !== undefined && sha1 !== '' && sha1.toLowerCase() !== received.sha1) {
         throw new ApiError(

@@ -3,6 +3,7 @@ import { MAX_IMAGE_SIZE, MAX_IMAGE_SIZE_STR } from '../base/constants.js';
 import { ApiError } from '../base/errors.js';
 import { discard } from '../base/http-redirects.js';
 import type { OpenedSourceFile, ResumePoint } from '../remotes/image-source.js';
+import { requireAllowedSize, wrongLength } from './download-errors.js';
 import { receiveFile, type ReceivedFile, type ReceivingWriter } from './receive.js';
 import { ResumableBody, SourceChangedError } from './resumable-body.js';
 import { Retries, type RetryPolicy } from './retries.js';
@@ -81,32 +82,32 @@ const PATIENCE_MS = 3_600_000;
 class Mismatch extends Error {
     readonly answer: ApiError;
 
-    constructor(message: string) {
-        super(message);
-        this.answer = new ApiError('Download', message);
+    constructor(answer: ApiError) {
+        super(answer.message);
+        this.answer = answer;
     }
 }
 
-function wrongSize({ size: expected }: ExpectedFile, size: number): Mismatch {
-    return new Mismatch(`"Content-Length" header, ${expected}, does not match downloaded size, ${size}`);
+function mismatch(message: string): Mismatch {
+    return new Mismatch(new ApiError('Download', message));
 }
 
 /** Compares a file with its manifest (jobs-and-imports 3.3 #8a-#10). @throws Mismatch */
 function requireExpected(file: ExpectedFile, received: ReceivedFile, contentMD5: string | undefined): void {
     const { sha1, size, md5 } = received;
     if (size === 0) {
-        throw new Mismatch('image file size is 0 bytes, empty files are not allowed');
+        throw mismatch('image file size is 0 bytes, empty files are not allowed');
     }
     if (size !== file.size) {
-        throw wrongSize(file, size);
+        throw new Mismatch(wrongLength(file.size, size));
     }
     if (sha1 !== file.sha1) {
-        throw new Mismatch(
+        throw mismatch(
             `"sha1" file field, ${file.sha1}, does not match the downloaded file sha1 hash, ${sha1}`,
         );
     }
     if (contentMD5 !== undefined && contentMD5 !== md5) {
-        throw new Mismatch(
+        throw mismatch(
             `"Content-MD5" header, ${contentMD5}, does not match the downloaded file MD5 hash, ${md5}`,
         );
     }
@@ -117,16 +118,6 @@ function tooBig(): ApiError {
         'Download',
         `image file size exceeds the maximum allowed size, ${MAX_IMAGE_SIZE_STR}`,
     );
-}
-
-/** @throws 400 `Download` */
-function requireAllowed({ size }: ExpectedFile): void {
-    if (size > MAX_IMAGE_SIZE) {
-        throw new ApiError(
-            'Download',
-            `image file size, ${size}, exceeds the maximum allowed file size, ${MAX_IMAGE_SIZE_STR}`,
-        );
-    }
 }
 
 /** What the source has told of the whole file with its bytes. */
@@ -174,7 +165,7 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
     async #try(fresh: boolean): Promise<TransferredFile<File, Writer>> {
         const { begin, progress, what, signal } = this.#options;
         const file = this.#file;
-        requireAllowed(file);
+        requireAllowedSize(file.size);
         const attempt = await begin(file, fresh);
         const told: Told = {};
         const source = Readable.from(this.#bytes(attempt, told), { objectMode: false });
@@ -224,7 +215,7 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
                 this.#counted = body.offset;
                 if (body.offset > this.#file.size) {
                     // It may never end.
-                    throw wrongSize(this.#file, told.size ?? body.offset);
+                    throw new Mismatch(wrongLength(this.#file.size, told.size ?? body.offset));
                 }
                 yield chunk;
             }
