@@ -24,7 +24,7 @@ import {
     type DiskOperation,
 } from './disk-operations.js';
 
-t.setTimeout(LIMIT_MS);
+t.setTimeout(5 * LIMIT_MS);
 
 const CODES = ['EIO', 'ENOSPC', 'EDQUOT', 'EROFS'] as const satisfies readonly FaultCode[];
 const DOWN = { code: 'StorageIsDown', message: 'storage is down at the moment' };
