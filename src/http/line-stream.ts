@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { ApiError } from '../base/errors.js';
 import { toApiError } from './errors.js';
 import type { HttpLimits } from './limits.js';
+import type { LineStyle } from './line-style.js';
 import type { StreamLine } from './reply.js';
 import type { LinesBody } from './send.js';
 
@@ -13,10 +14,6 @@ export interface StreamEnd {
     readonly error?: ApiError;
 }
 
-function lineText({ type, ...fields }: StreamLine): string {
-    return `${JSON.stringify({ type, time: new Date().toISOString(), ...fields })}\n`;
-}
-
 /**
  * One answer that consists of lines. Nothing is kept for a reader that is slow: the next line is asked for
  * when the last one was taken, and a reader that takes nothing is cut (jobs-and-imports 8.3).
@@ -24,6 +21,7 @@ function lineText({ type, ...fields }: StreamLine): string {
 class LineStream {
     readonly #response: ServerResponse;
     readonly #limits: HttpLimits;
+    readonly #style: LineStyle;
     readonly #stop = new AbortController();
     readonly #lines: AsyncIterator<StreamLine>;
     /** Whether a line was asked for that has not been sent. */
@@ -36,12 +34,13 @@ class LineStream {
     constructor(response: ServerResponse, body: LinesBody, limits: HttpLimits) {
         this.#response = response;
         this.#limits = limits;
+        this.#style = body.style;
         this.#lines = body.lines(this.#stop.signal)[Symbol.asyncIterator]();
     }
 
-    /** Ends it with a line that says so: the client may ask again, elsewhere. */
+    /** Ends it with a line that says so, unless it is work: the client may ask again, elsewhere. */
     close(): void {
-        this.#closing = true;
+        this.#closing = this.#style.closing !== undefined;
         this.#wake();
     }
 
@@ -57,9 +56,7 @@ class LineStream {
             }
         } finally {
             this.#response.off('close', woken).off('drain', woken);
-            this.#stop.abort(new Error('nobody reads the stream any more'));
-            // It is told to stop and waits for nothing else; what it says to that is of no interest.
-            void this.#lines.return?.().catch(() => undefined);
+            await this.#stopSource();
         }
         const error = this.#error;
         return {
@@ -68,14 +65,24 @@ class LineStream {
         };
     }
 
+    /** Work is waited for, so that what it undoes is undone; what a source says to the end is of no interest. */
+    async #stopSource(): Promise<void> {
+        this.#stop.abort(new Error('nobody reads the stream any more'));
+        const stopped = this.#lines.return?.().catch(() => undefined);
+        if (this.#style.closing === undefined) {
+            await stopped;
+        }
+    }
+
     /** @returns whether there is more to do */
     async #step(): Promise<boolean> {
         const response = this.#response;
         if (response.destroyed || response.closed) {
             return false;
         }
-        if (this.#closing) {
-            response.write(lineText({ type: 'closing' }));
+        const { alive, closing } = this.#style;
+        if (this.#closing && closing !== undefined) {
+            this.#write(closing);
             return false;
         }
         if (response.writableNeedDrain) {
@@ -83,10 +90,16 @@ class LineStream {
         }
         this.#ask();
         if (!(await this.#until(() => this.#answered, this.#limits.silenceMs))) {
-            response.write(lineText({ type: 'keepalive' }));
+            if (alive !== undefined) {
+                this.#write(alive);
+            }
             return true;
         }
         return this.#take();
+    }
+
+    #write(line: StreamLine): void {
+        this.#response.write(this.#style.text(line));
     }
 
     get #answered(): boolean {
@@ -106,8 +119,7 @@ class LineStream {
     #take(): boolean {
         const result = this.#result;
         if (this.#error !== undefined) {
-            const { code, message } = this.#error;
-            this.#response.write(lineText({ type: 'error', error: { code, message } }));
+            this.#write(this.#style.failed(this.#error));
             return false;
         }
         if (result === undefined) {
@@ -118,7 +130,7 @@ class LineStream {
         }
         this.#asked = false;
         this.#result = undefined;
-        this.#response.write(lineText(result.value));
+        this.#write(result.value);
         return true;
     }
 

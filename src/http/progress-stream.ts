@@ -1,6 +1,7 @@
 import { serviceUnavailable } from '../base/errors.js';
 import type { Call } from './call.js';
 import { jobLines } from './progress-lines.js';
+import { PROGRESS_STYLE } from './line-style.js';
 import type { LinesReply, Reply } from './reply.js';
 import { type JobFacts, jobHeaders } from './workflow-api.js';
 
@@ -21,7 +22,7 @@ export async function streamReply(call: Call, work: () => Promise<StreamParts>):
     }
     const release = streams.take();
     try {
-        return { kind: 'lines', ...(await work()), release };
+        return { kind: 'lines', style: PROGRESS_STYLE, ...(await work()), release };
     } catch (error) {
         release();
         throw error;

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { LineStyle } from './line-style.js';
 
 /** Headers of a reply, as sent. */
 export type ReplyHeaders = Readonly<Record<string, string>>;
@@ -28,20 +29,21 @@ export interface DownloadReply {
     open(range: { readonly start: number; readonly end: number } | undefined): Promise<Readable>;
 }
 
-/** A line of a stream: a JSON object, which is sent with `time` behind `type`. */
+/** A line of a stream: a JSON object. */
 export interface StreamLine {
     readonly type: string;
     readonly [key: string]: unknown;
 }
 
-/** Lines of JSON, sent as they come for as long as that takes (jobs-and-imports 8.3). */
+/** Lines of JSON, sent as they come for as long as that takes (jobs-and-imports 5.4, 8.3). */
 export interface LinesReply {
     readonly kind: 'lines';
     readonly headers?: ReplyHeaders;
+    readonly style: LineStyle;
     /**
      * Begins the lines; not called for HEAD. The next one is asked for when the reader has room for it, so
-     * lines that tell of a state should tell of the one at that moment. What is thrown becomes a last line
-     * of type `error`.
+     * lines that tell of a state should tell of the one at that moment. What is thrown becomes a last line,
+     * see {@link LineStyle.failed}.
      *
      * @param signal aborted when nobody wants further lines
      */

@@ -7,9 +7,6 @@ import type { DownloadReply, LinesReply, Reply, ReplyHeaders } from './reply.js'
 /** A JSON answer's type, exactly: clients compare the string (http-api 1.4). */
 const JSON_TYPE = 'application/json';
 
-/** One JSON object a line (jobs-and-imports 8.3). */
-const LINES_TYPE = 'application/x-json-stream';
-
 /** What follows the headers. */
 export type AnswerBody =
     | { readonly kind: 'none' }
@@ -19,7 +16,7 @@ export type AnswerBody =
     | LinesBody;
 
 /** Lines whose number nobody knows yet. */
-export type LinesBody = Pick<LinesReply, 'kind' | 'lines' | 'release'>;
+export type LinesBody = Pick<LinesReply, 'kind' | 'style' | 'lines' | 'release'>;
 
 /** A reply with everything decided: status, headers and bytes. */
 export interface Answer {
@@ -133,7 +130,7 @@ export async function prepareAnswer(reply: Reply, request: AnswerRequest): Promi
         case 'lines':
             return {
                 status: 200,
-                headers: { ...reply.headers, 'Content-Type': LINES_TYPE },
+                headers: { ...reply.headers, 'Content-Type': reply.style.contentType },
                 body: reply,
             };
     }

@@ -1,6 +1,7 @@
 // Answers made of lines, as the server sends them whatever they tell: pace, slow and vanished readers, the
 // end of the server (jobs-and-imports 8.3, operations 1.4).
 import { serviceUnavailable } from '#lib/base/errors.js';
+import { PROGRESS_STYLE } from '#lib/http/line-style.js';
 import type { LinesReply, StreamLine } from '#lib/http/reply.js';
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
@@ -28,6 +29,7 @@ class Source {
     reply(): LinesReply {
         return {
             kind: 'lines',
+            style: PROGRESS_STYLE,
             headers: { 'x-of': 'test' },
             lines: (signal) => this.#read(signal),
             release: () => {
