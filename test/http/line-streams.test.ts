@@ -1,7 +1,8 @@
 // Answers made of lines, as the server sends them whatever they tell: pace, slow and vanished readers, the
 // end of the server (jobs-and-imports 8.3, operations 1.4).
 import { serviceUnavailable } from '#lib/base/errors.js';
-import { PROGRESS_STYLE } from '#lib/http/line-style.js';
+import { WorkLines, type Say } from '#lib/base/work-lines.js';
+import { messageStyle, PROGRESS_STYLE } from '#lib/http/line-style.js';
 import type { LinesReply, StreamLine } from '#lib/http/reply.js';
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
@@ -239,4 +240,78 @@ void t.test('clients of HTTP/1.0 get the lines until the connection ends', async
     let text = '';
     for await (const chunk of socket) text += String(chunk);
     t.match(text, /^HTTP\/1\.1 200 .*\r\n\r\n\{"type":"done","time":"[^"]+"\}\n$/s);
+});
+
+/** A stream that is the work itself; `undone` ends its clean-up. */
+async function startWork(
+    t: Test,
+): Promise<{
+    shell: Shell;
+    work: WorkLines<StreamLine>;
+    say: Say<StreamLine>;
+    end: () => void;
+    undone: () => void;
+    stopped: () => boolean;
+}> {
+    const told: { say: Say<StreamLine>; signal: AbortSignal }[] = [];
+    let end = (): void => undefined;
+    let undone = (): void => undefined;
+    const work = new WorkLines<StreamLine>(async (say, signal) => {
+        told.push({ say, signal });
+        const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+        await Promise.race([aborted, new Promise<void>((resolve) => (end = resolve))]);
+        if (signal.aborted) await new Promise<void>((resolve) => (undone = resolve));
+    }, new AbortController().signal);
+    const style = messageStyle(({ code, message }) => ({ type: 'error', error: { code, message }, id: 'x' }));
+    const shell = await startShell(t, [
+        row('POST', '/work', 'Work', () => ({
+            kind: 'lines',
+            style,
+            lines: () => work,
+            release: () => undefined,
+        })),
+    ]);
+    t.teardown(() => shell.client.close());
+    return {
+        shell,
+        work,
+        say: (line, key) => told[0]?.say(line, key),
+        end: () => end(),
+        undone: () => undone(),
+        stopped: () => told[0]?.signal.aborted ?? false,
+    };
+}
+
+void t.test('messages of work are lines as they are, ended by CR LF', async (t) => {
+    const { shell, say, end } = await startWork(t);
+    say({ type: 'status', payload: { status: 'a' }, id: 'x' });
+    end();
+    const answer = await shell.client.request('POST', '/work');
+    t.equal(answer.header('content-type'), 'application/json');
+    t.equal(answer.header('transfer-encoding'), 'chunked');
+    t.equal(answer.body.toString(), '{"type":"status","payload":{"status":"a"},"id":"x"}\r\n');
+});
+
+void t.test('work is not ended by the end of the server, but let finish', async (t) => {
+    const { shell, say, end } = await startWork(t);
+    const reader = await LineReader.open(shell.client, '/work', {}, 'POST');
+    say({ type: 'one' });
+    await reader.until('one');
+    shell.server.endStreams();
+    say({ type: 'two' });
+    await reader.until('two');
+    end();
+    t.strictSame(await reader.rest(), []);
+});
+
+void t.test('a request whose reader has gone is in flight until its work is undone', async (t) => {
+    const { shell, say, undone, stopped } = await startWork(t);
+    const reader = await LineReader.open(shell.client, '/work', {}, 'POST');
+    say({ type: 'one' });
+    await reader.until('one');
+    reader.close();
+    await eventually(stopped);
+    t.equal(shell.server.inFlight().length, 1);
+    undone();
+    await eventually(() => shell.server.inFlight().length === 0);
 });
