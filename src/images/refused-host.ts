@@ -15,7 +15,10 @@ function refusalIn(error: unknown): OutgoingError | undefined {
  *
  * @param field the parameter that names the host
  */
-export function hostRefusal(error: unknown, field: 'source' | 'file_url'): ApiError | undefined {
+export function hostRefusal(
+    error: unknown,
+    field: 'source' | 'file_url' | 'repo' | 'repoAndTag',
+): ApiError | undefined {
     const refusal = refusalIn(error);
     return refusal === undefined
         ? undefined
