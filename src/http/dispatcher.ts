@@ -11,6 +11,7 @@ import type { RequestMetrics } from './metrics.js';
 import type { Reply } from './reply.js';
 import { routeLabel } from './route-label.js';
 import type { Router } from './router.js';
+import { isWork } from './line-style.js';
 import { type Answer, type AnswerBody, type LinesBody, prepareAnswer } from './send.js';
 import { ServerExchange, splitTarget } from './server-exchange.js';
 import { standardHeaders } from './standard-headers.js';
@@ -216,7 +217,7 @@ export class Dispatcher {
     }
 
     async #writeLines(exchange: ServerExchange, body: LinesBody): Promise<ApiError | undefined> {
-        exchange.onlyTells = true;
+        exchange.onlyTells = !isWork(body.style);
         const { limitMs, error } = await this.#streams.write(exchange.response, body);
         if (error !== undefined) {
             this.#logFailure(exchange, error);
@@ -237,8 +238,10 @@ export class Dispatcher {
 
     #record(exchange: ServerExchange, { answer, error }: Outcome, timers: HandlerTimers): void {
         const latency = (timers.sent || performance.now()) - exchange.receivedAt;
-        // How long a stream lasts says nothing about the server.
-        const served = answer.body.kind === 'lines' ? timers.handled - exchange.receivedAt : latency;
+        const { body } = answer;
+        const onlyTells = body.kind === 'lines' && !isWork(body.style);
+        // How long a stream lasts that tells of a job says nothing about the server.
+        const served = onlyTells ? timers.handled - exchange.receivedAt : latency;
         this.#options.metrics?.observe({
             route: routeLabel(exchange.routing.route),
             method: exchange.method,

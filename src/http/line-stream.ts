@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { ApiError } from '../base/errors.js';
 import { toApiError } from './errors.js';
 import type { HttpLimits } from './limits.js';
-import type { LineStyle } from './line-style.js';
+import { isWork, type LineStyle } from './line-style.js';
 import type { StreamLine } from './reply.js';
 import type { LinesBody } from './send.js';
 
@@ -40,7 +40,7 @@ class LineStream {
 
     /** Ends it with a line that says so, unless it is work: the client may ask again, elsewhere. */
     close(): void {
-        this.#closing = this.#style.closing !== undefined;
+        this.#closing = !isWork(this.#style);
         this.#wake();
     }
 
@@ -69,7 +69,7 @@ class LineStream {
     async #stopSource(): Promise<void> {
         this.#stop.abort(new Error('nobody reads the stream any more'));
         const stopped = this.#lines.return?.().catch(() => undefined);
-        if (this.#style.closing === undefined) {
+        if (isWork(this.#style)) {
             await stopped;
         }
     }

@@ -17,6 +17,11 @@ export interface LineStyle {
     readonly closing?: StreamLine;
 }
 
+/** Whether a stream is the work itself, not only told of. */
+export function isWork({ closing }: LineStyle): boolean {
+    return closing === undefined;
+}
+
 /** Lines that tell of a job, which goes on without them (jobs-and-imports 8.3). */
 export const PROGRESS_STYLE: LineStyle = {
     contentType: 'application/x-json-stream',

@@ -297,6 +297,7 @@ void t.test('work is not ended by the end of the server, but let finish', async 
     const reader = await LineReader.open(shell.client, '/work', {}, 'POST');
     say({ type: 'one' });
     await reader.until('one');
+    t.equal(shell.server.inFlight()[0]?.modifying, true);
     shell.server.endStreams();
     say({ type: 'two' });
     await reader.until('two');
