@@ -3,6 +3,7 @@ import { LocalArchive } from '../archive/local-archive.js';
 import type { Clock } from '../base/clock.js';
 import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
 import type { StorageType } from '../base/constants.js';
+import type { OutgoingHttp } from '../base/http-client.js';
 import { KeyedQueue } from '../base/keyed-queue.js';
 import type { ImageServices } from '../images/context.js';
 import { currentFiles } from '../images/current-files.js';
@@ -17,6 +18,7 @@ import { LocalStorage } from '../storage/local/local-storage.js';
 import type { Storage } from '../storage/storage.js';
 import type { ObjectStore } from '../remotes/object-store.js';
 import { RemoteImageSources } from '../remotes/imgapi/remote-image-source.js';
+import { HttpStreamsServers } from '../remotes/simplestreams/http-streams-server.js';
 import { MantaStorage } from '../storage/manta/manta-storage.js';
 import { createDatacenterServices, type DatacenterServices } from './datacenter-services.js';
 import { TransferBoard } from '../transfers/transfer-board.js';
@@ -55,6 +57,11 @@ async function closeAll(
     await outgoing.close();
     await served.close();
     objects?.close();
+}
+
+/** The servers that images come from and go to; their clients are made when they are needed. */
+function otherServers(http: OutgoingHttp): Pick<ImageServices, 'sources' | 'streamsServers' | 'http'> {
+    return { sources: new RemoteImageSources(http), streamsServers: new HttpStreamsServers(http), http };
 }
 
 /** Makes the backends that the configuration names; nothing is opened yet. */
@@ -118,10 +125,10 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         uploads,
         clones,
         imageQueue,
+        importQueue: new KeyedQueue(),
         sharing,
         clock,
-        sources: new RemoteImageSources(outgoing.http),
-        http: outgoing.http,
+        ...otherServers(outgoing.http),
         transfers: new TransferBoard(),
         ...(exports === undefined ? {} : { exports }),
         ...(accounts === undefined ? {} : { accounts }),

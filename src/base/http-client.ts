@@ -33,6 +33,8 @@ export interface OutgoingRequest {
     readonly peer: PeerKind;
     /** Where the URL comes from; default: the configuration. */
     readonly supplier?: AddressSupplier;
+    /** Who supplies what redirects to another server lead to; default: as `supplier`. */
+    readonly redirectSupplier?: AddressSupplier;
     /** Redirects to plain http are not followed. */
     readonly httpsOnly?: boolean;
     /** Added to the query string of the URL. */
@@ -105,6 +107,7 @@ const MAX_REDIRECTS = 5;
 /** One request on its way: redirects change the URL and perhaps the headers. */
 interface Hop {
     readonly url: URL;
+    readonly supplier: AddressSupplier;
     readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -120,6 +123,7 @@ function firstHop(request: OutgoingRequest, userAgent: string): Hop {
     const idHeaders = requestId === undefined ? [] : PEERS[request.peer].requestIdHeaders;
     return {
         url,
+        supplier: request.supplier ?? 'config',
         headers: {
             'user-agent': userAgent,
             ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -134,6 +138,12 @@ function withoutAuthorization(headers: Hop['headers']): Hop['headers'] {
     return Object.fromEntries(
         Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'),
     );
+}
+
+/** Follows a redirect to another server, which learns nothing of who asks. */
+function elsewhere(request: OutgoingRequest, hop: Hop, url: URL): Hop {
+    const supplier = request.redirectSupplier ?? hop.supplier;
+    return { url, supplier, headers: withoutAuthorization(hop.headers) };
 }
 
 /**
@@ -226,8 +236,7 @@ export class HttpClient {
                     status,
                 });
             }
-            const isElsewhere = next.origin !== hop.url.origin;
-            hop = { url: next, headers: isElsewhere ? withoutAuthorization(hop.headers) : hop.headers };
+            hop = next.origin === hop.url.origin ? { ...hop, url: next } : elsewhere(request, hop, next);
         }
     }
 
@@ -237,7 +246,7 @@ export class HttpClient {
         const { connectMs, headersMs, stallMs } = { ...this.#timeouts, ...request.timeouts };
         for (let tries = 0; ; tries += 1) {
             try {
-                const checked = this.#guard.check(hop.url, request.supplier ?? 'config', signal);
+                const checked = this.#guard.check(hop.url, hop.supplier, signal);
                 const addresses = await within(connectMs, checked);
                 const way = this.#connections.to(hop.url, request.peer, connectMs, addresses);
                 return await way.dispatcher.request({

@@ -1,3 +1,5 @@
+import { untilAborted } from './until-aborted.js';
+
 /**
  * Runs tasks of the same key one after another, in the order they came, and tasks of different
  * keys at the same time (backends W3). The number of waiting tasks is bounded by the requests in
@@ -26,6 +28,27 @@ export class KeyedQueue {
                 this.#tails.delete(key);
             }
         }
+    }
+
+    /**
+     * Runs `task` as {@link run} does, unless `signal` is aborted before its turn comes: then nobody waits
+     * for the turn any more. What it is told later, the task sees to itself.
+     *
+     * @throws the reason of `signal`, or whatever `task` throws
+     */
+    async runUnlessAborted<T>(key: string, signal: AbortSignal, task: () => Promise<T>): Promise<T> {
+        signal.throwIfAborted();
+        let begin: () => void = () => undefined;
+        const begun = new Promise<void>((resolve) => (begin = resolve));
+        const turn = this.run(key, () => {
+            begin();
+            signal.throwIfAborted();
+            return task();
+        });
+        // Whoever has given up waiting does not hear how it ended.
+        turn.catch(() => undefined);
+        await untilAborted(signal, begun);
+        return turn;
     }
 
     /**

@@ -11,6 +11,7 @@ import type { SharingStore } from '../database/sharing.js';
 import type { ComputeNodeDirectory } from '../remotes/compute-nodes.js';
 import type { ImageSources } from '../remotes/image-source.js';
 import type { InstanceDirectory } from '../remotes/instances.js';
+import type { StreamsServers } from '../remotes/simplestreams.js';
 import type { CloneJournal } from '../storage/clone-journal.js';
 import type { DeleteJournal } from '../storage/delete-journal.js';
 import type { Storage } from '../storage/storage.js';
@@ -30,6 +31,11 @@ export interface ImageServices {
     readonly clones: CloneJournal;
     /** One task at a time for each image uuid: every change of a record and its files runs in here. */
     readonly imageQueue: KeyedQueue;
+    /**
+     * One import at a time for each image uuid, from its record to its activation. An import enters the
+     * image's queue from here, never the other way round.
+     */
+    readonly importQueue: KeyedQueue;
     readonly clock: Clock;
     /** Who may own images; absent: owners are not checked (only mode `dc` has accounts). */
     readonly accounts?: AccountDirectory;
@@ -43,6 +49,8 @@ export interface ImageServices {
     readonly computeNodes?: ComputeNodeDirectory;
     /** Other image servers, which images are copied from. */
     readonly sources: ImageSources;
+    /** Servers of LXD images. */
+    readonly streamsServers: StreamsServers;
     /** Requests to servers that a caller names. */
     readonly http: OutgoingHttp;
     /** What is being copied from other image servers in requests. */

@@ -26,6 +26,7 @@ import { FaultyMemory } from '../doubles/faulty-storage.js';
 import type { ListedFile, Storage, StoredFileName } from '#lib/storage/storage.js';
 import { HttpClient } from '#lib/base/http-client.js';
 import { RemoteImageSources } from '#lib/remotes/imgapi/remote-image-source.js';
+import { HttpStreamsServers } from '#lib/remotes/simplestreams/http-streams-server.js';
 import { TransferBoard } from '#lib/transfers/transfer-board.js';
 import { validateRaw } from '#lib/manifest/validate.js';
 import { USERS } from './images.js';
@@ -184,12 +185,14 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
         uploads: new FileUploadJournal({ directories, log, clock: systemClock, writers: 'all' }),
         clones: new FileCloneJournal({ directories, log, clock: now }),
         imageQueue,
+        importQueue: new KeyedQueue(),
         sharing:
             backend === 'local'
                 ? new LocalSharingStore({ directories, clock: now })
                 : new MemorySharingStore(),
         clock: now,
         sources: new RemoteImageSources(http),
+        streamsServers: new HttpStreamsServers(http),
         http,
         transfers: new TransferBoard(),
         ...(accounts === undefined
