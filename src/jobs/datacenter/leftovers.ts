@@ -2,7 +2,7 @@ import type { StoredImage } from '../../database/database.js';
 import type { RequestContext } from '../../images/context.js';
 import { importIdOf } from '../../manifest/import-id.js';
 import { findImage } from '../../images/load.js';
-import { deleteUnfinished } from '../delete-unfinished.js';
+import { deleteUnfinished } from '../../images/delete-unfinished.js';
 import type { JobServices } from '../services.js';
 import { isLeft } from './copy-state.js';
 

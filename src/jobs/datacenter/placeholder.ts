@@ -3,7 +3,7 @@ import { sourceRecord } from '../../images/import-from-source.js';
 import { manifestRules } from '../../images/rules.js';
 import { asPlaceholder } from '../../manifest/build.js';
 import type { RawImage } from '../../manifest/types.js';
-import { removePlaceholder } from '../delete-unfinished.js';
+import { removePlaceholder } from '../../images/delete-unfinished.js';
 import { startImport, type ImportWish } from '../import/start-import.js';
 import type { StartedJob } from '../job-engine.js';
 import type { JobServices } from '../services.js';

@@ -9,7 +9,7 @@ import { storeFreshImage } from '../../images/store-new-image.js';
 import { text } from '../../manifest/coerce.js';
 import type { JsonObject, JsonValue, RawImage } from '../../manifest/types.js';
 import type { InstanceFacts } from '../../remotes/instances.js';
-import { removePlaceholder } from '../delete-unfinished.js';
+import { removePlaceholder } from '../../images/delete-unfinished.js';
 import type { JobServices } from '../services.js';
 import { type InstanceServices, prepareInstance } from './instance-image.js';
 import { placeholderOf } from './placeholder.js';

@@ -5,7 +5,7 @@ import { ownContext } from '../../images/own-context.js';
 import { isActivated } from '../../manifest/state.js';
 import type { RawImage } from '../../manifest/types.js';
 import type { JobEndStep, JobRun } from '../job-kind.js';
-import { whileUnavailable } from '../while-unavailable.js';
+import { whileUnavailable } from '../../images/while-unavailable.js';
 import { type ImageError, imageErrorOf, savedImageError } from './image-error.js';
 
 /** When nobody says more. */

@@ -9,7 +9,7 @@ import { meansAbsent } from '../../maintenance/record-exists.js';
 import { isActivated } from '../../manifest/state.js';
 import type { RawImage } from '../../manifest/types.js';
 import type { JobEnd, JobEndStep, JobRun } from '../job-kind.js';
-import { whileUnavailable } from '../while-unavailable.js';
+import { whileUnavailable } from '../../images/while-unavailable.js';
 import { importParams, isOurs, originsOf, type ImportParams } from './import-params.js';
 
 /** Seconds that each part of the clean-up may take: after a failure, and after a cancellation (jobs-and-imports 3.6). */

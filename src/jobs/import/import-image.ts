@@ -9,7 +9,7 @@ import { importIdOf } from '../../manifest/import-id.js';
 import { isActivated, isUsableState } from '../../manifest/state.js';
 import type { JobRun } from '../job-kind.js';
 import { activationMark, importParams, isOurs, transferBytes, type ImportParams } from './import-params.js';
-import { awaitOthers } from './await-others.js';
+import { awaitOthers } from '../../images/await-others.js';
 import { FileTransfers } from './transfer-files.js';
 
 /** The context of what a job does to images. */

@@ -1,10 +1,11 @@
 import { join } from 'node:path';
-import { ApiError, imageUuidAlreadyExists } from '../../base/errors.js';
+import { imageUuidAlreadyExists } from '../../base/errors.js';
 import { fileEntry, fileSlot } from '../../images/add-image-file.js';
 import type { ImageServices, RequestContext } from '../../images/context.js';
 import { dropFilesBehind } from '../../images/drop-files-behind.js';
 import { failsAs } from '../../images/failures.js';
 import { finishUpload } from '../../images/finish-upload.js';
+import { handOver } from '../../images/hand-over.js';
 import { requireStorage } from '../../images/image-files.js';
 import { failsAsRemote } from '../../images/remote-failure.js';
 import { sourceFile, sourceFiles, type SourceFile } from '../../images/source-files.js';
@@ -15,16 +16,13 @@ import type { SourceRequest } from '../../remotes/image-source.js';
 import { chooseStorage } from '../../storage/choose-storage.js';
 import type { ClosedWriter, Storage, StorageWriter } from '../../storage/storage.js';
 import { PartFile } from '../../transfers/part-file.js';
-import { type ReceivedFile, receiveFile } from '../../transfers/receive.js';
+import type { ReceivedFile } from '../../transfers/receive.js';
 import type { RetryPolicy } from '../../transfers/retries.js';
 import { retrying } from '../../transfers/retrying.js';
 import { transferFile, type TransferOptions } from '../../transfers/source-transfer.js';
 import { type PartFacts, type PartNotes, stagedDownload } from '../../transfers/staged-download.js';
 import type { JobRun } from '../job-kind.js';
 import { importParams, isOurs, type ImportParams } from './import-params.js';
-
-/** A part file that gives no bytes for this long lies on a disk that is broken, milliseconds. */
-const DISK_TIMEOUT_MS = 60_000;
 
 /** Bytes that have come whole and wait under a temporary name. */
 interface Arrived {
@@ -122,7 +120,13 @@ export class FileTransfers {
             ...this.#transfer(uuid, file, before, kind),
             begin: stagedDownload(part, partNotes(this.#run, name), kind.receiveFailure),
         });
-        const writer = await this.#handOver(storage, uuid, part, kind, received);
+        const writer = await handOver(
+            storage,
+            uuid,
+            kind,
+            { path: part.path, ...received },
+            this.#run.signal,
+        );
         await this.#finish(storage, uuid, kind, { file: found, received, writer });
         await part.remove();
         return received.size;
@@ -187,45 +191,6 @@ export class FileTransfers {
 
     async #readAgain(uuid: string, index: number, signal: AbortSignal): Promise<SourceFile> {
         return sourceFile(await this.#askManifest(uuid, signal), index);
-    }
-
-    /** Gets a complete part file into a storage, still under a temporary name. */
-    async #handOver(
-        storage: Storage,
-        uuid: string,
-        part: PartFile,
-        kind: UploadKind,
-        received: ReceivedFile,
-    ): Promise<ClosedWriter> {
-        const { size } = received;
-        const fails = failsAs(kind.receiveFailure);
-        const adopted = await storage.adopt(uuid, kind.name, { path: part.path, size }).catch(fails);
-        if (adopted !== undefined) {
-            return adopted;
-        }
-        const writer = await storage.createWriter(uuid, kind.name, { size }).catch(fails);
-        const source = part.read(size);
-        try {
-            const tooBig = (): ApiError => new ApiError('InternalError', `${kind.receiveFailure}: too big`);
-            const copied = await receiveFile({
-                source,
-                writer,
-                maxSize: size,
-                tooBig,
-                what: kind.receiveFailure,
-                signal: this.#run.signal,
-                idleTimeoutMs: DISK_TIMEOUT_MS,
-            });
-            if (copied.sha1 !== received.sha1) {
-                throw new ApiError('InternalError', `${kind.receiveFailure}: the part file has changed`);
-            }
-            return writer;
-        } catch (error) {
-            await writer.abort();
-            throw error;
-        } finally {
-            source.destroy();
-        }
     }
 
     async #finish(storage: Storage, uuid: string, kind: UploadKind, arrived: Arrived): Promise<void> {

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { StoredImage } from '../../database/database.js';
-import type { ImageServices } from '../../images/context.js';
-import { findImage } from '../../images/load.js';
-import { isPlaceholder, isUsableState } from '../../manifest/state.js';
+import type { StoredImage } from '../database/database.js';
+import type { ImageServices } from './context.js';
+import { findImage } from './load.js';
+import { isPlaceholder, isUsableState } from '../manifest/state.js';
 
 /** Between two looks, milliseconds. */
 const POLL_MS = 500;

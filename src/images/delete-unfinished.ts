@@ -1,7 +1,7 @@
 import { imageUuidAlreadyExists } from '../base/errors.js';
-import type { ImageServices, RequestContext } from '../images/context.js';
-import { deleteAll } from '../images/delete-image.js';
-import { ownContext } from '../images/own-context.js';
+import type { ImageServices, RequestContext } from './context.js';
+import { deleteAll } from './delete-image.js';
+import { ownContext } from './own-context.js';
 import { meansAbsent } from '../maintenance/record-exists.js';
 import { importIdOf } from '../manifest/import-id.js';
 import type { RawImage } from '../manifest/types.js';
