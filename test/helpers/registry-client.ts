@@ -12,6 +12,7 @@ import {
     type MadeImage,
     type MadeIndex,
 } from './docker-images.js';
+import { makeSchema1, type Schema1Image, type Schema1Spec } from './docker-schema1.js';
 
 const ANSWER_LIMIT_MS = 20_000;
 
@@ -111,6 +112,13 @@ export class RegistryClient {
         }
         await this.putManifest(repository, tag, index);
         return index;
+    }
+
+    /** Makes an image of schema 1 and puts it there. */
+    async putSchema1(spec: Schema1Spec): Promise<Schema1Image> {
+        const image = await makeSchema1(spec, ({ bytes }) => this.putBlob(spec.name, bytes));
+        await this.putManifest(spec.name, spec.tag, image);
+        return image;
     }
 
     /** A manifest of whatever kind. */

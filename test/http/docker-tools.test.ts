@@ -78,6 +78,28 @@ void t.test("images of Docker's own format, straight into the registry", { skip 
     t.ok(registry.accesses.some(({ method, status }) => method === 'PUT' && status === 201));
 });
 
+void t.test('an image of schema 1, signed', { skip }, async (t) => {
+    const registry = await DockerRegistry.start(t, { schema1: true });
+    const client = new RegistryClient(registry.url);
+    for (const algorithm of ['ES256', 'RS256'] as const) {
+        const steps = [{ seed: 'base' }, { command: 'ENV A=b' }, { seed: 'top' }, { command: 'CMD ["x"]' }];
+        const tag = algorithm.toLowerCase();
+        const image = await client.putSchema1({ name: 'old/one', tag, algorithm, steps });
+        const { headers, body } = await client.manifest('old/one', tag);
+        // The registry puts a signature of its own in the place of ours.
+        const signed = image.payload.subarray(0, -'\n}'.length);
+        t.same(body.subarray(0, signed.length), signed);
+        t.equal(headers['docker-content-digest'], image.digest);
+        t.equal(headers['content-type'], image.mediaType);
+        const seen = await skopeoInspect(dockerName(registry.host, 'old/one', tag));
+        t.equal(seen.Digest, image.digest);
+        t.equal(seen.Layers.length, 4);
+        // What is signed must be what is there.
+        const bytes = Buffer.from(image.bytes.toString().replace('amd64', 'arm64'));
+        await t.rejects(client.putManifest('old/one', 'forged', { ...image, bytes }), /a manifest: [45]00/);
+    }
+});
+
 void t.test('a private registry that asks for a password', { skip }, async (t) => {
     const registry = await DockerRegistry.start(t, { basic: { luke: 'a: secret' } });
     const user = { username: 'luke', password: 'a: secret' };
