@@ -1,7 +1,8 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import type { CallKind, CallLimits, Hold, HoldPoint } from '../doubles/manta/faults.js';
+import type { Hold, HoldPoint } from '../doubles/call-rules.js';
+import type { CallKind, CallLimits } from '../doubles/manta/faults.js';
 import { leftovers } from '../fault/disk-operations.js';
 import type { Answer } from './http-client.js';
 import { InjectedFault, type FaultyCall } from './injected-faults.js';

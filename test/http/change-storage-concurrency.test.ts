@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import t, { type Test } from 'tap';
-import type { CallKind, HoldPoint } from '../doubles/manta/faults.js';
+import type { HoldPoint } from '../doubles/call-rules.js';
+import type { CallKind } from '../doubles/manta/faults.js';
 import { PNG, sha1Hex } from '../helpers/images.js';
 import { imageCalls, TwoStorages, WAYS } from '../helpers/two-storages.js';
 

@@ -2,7 +2,8 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { CallMatch, HoldPoint } from '../doubles/manta/faults.js';
+import type { HoldPoint } from '../doubles/call-rules.js';
+import type { CallMatch } from '../doubles/manta/faults.js';
 import { HttpClient, type Answer, type OpenUpload } from '../helpers/http-client.js';
 import { createImage, gzipFile, uploadFile } from '../helpers/images.js';
 import { mantaClient, startManta, startMantaProcess } from '../helpers/manta-place.js';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import t from 'tap';
-import { matches } from '../doubles/manta/faults.js';
+import { matches } from '../doubles/call-rules.js';
 import { RequestLog, type LoggedRequest } from '../doubles/manta/request-log.js';
 import { codeOf, mantaBench, md5 } from '../helpers/manta-raw.js';
 

@@ -1,11 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { CutOff } from '../call-rules.js';
 import type { Fault } from './faults.js';
 import type { MantaPath } from './paths.js';
 import type { LoggedRequest } from './request-log.js';
 import type { MantaStore } from './store.js';
-
-/** The connection is cut instead of an answer. */
-export class CutOff extends Error {}
 
 /** A request that is being served. */
 export interface Call {

@@ -1,6 +1,8 @@
-import type { CallLimits, CallMatch, Fault, Hold, HoldPoint } from './faults.js';
+import type { WaitOptions } from '../call-log.js';
+import type { Hold, HoldPoint } from '../call-rules.js';
+import type { CallLimits, CallMatch, Fault } from './faults.js';
 import type { MantaDouble } from './manta-double.js';
-import type { LoggedRequest, WaitOptions } from './request-log.js';
+import type { LoggedRequest } from './request-log.js';
 
 /** What a double in a process of its own can be told; holds and faults are known by numbers there. */
 export interface Controls {

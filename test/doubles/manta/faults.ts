@@ -1,23 +1,15 @@
-import { Gate } from '../gate.js';
+import {
+    CallRules,
+    type CallLimits as Limits,
+    type CallMatch as Match,
+    type Fate as AnyFate,
+} from '../call-rules.js';
 
 /** What a call is. */
 export type CallKind = 'put' | 'link' | 'mkdir' | 'delete' | 'get' | 'head' | 'list' | 'other';
 
-/** Which calls something is for; what is absent does not matter. */
-export interface CallMatch {
-    readonly kind?: CallKind | readonly CallKind[];
-    readonly method?: string;
-    /** The whole decoded path, or what it must match. */
-    readonly path?: string | RegExp | ((path: string) => boolean);
-}
-
-/** Which of the calls that match. */
-export interface CallLimits extends CallMatch {
-    /** How many are left alone first. */
-    readonly skip?: number;
-    /** How many it is for; by default all. */
-    readonly times?: number;
-}
+export type CallMatch = Match<CallKind>;
+export type CallLimits = Limits<CallKind>;
 
 /** An error that is answered instead of what was asked for. */
 export interface Refusal {
@@ -46,108 +38,7 @@ export interface Fault {
     readonly noContinue?: boolean;
 }
 
-/** When a call is held: before anything is done, or when all is done but the answer. */
-export type HoldPoint = 'before' | 'after';
-
-/** A call as rules see it. */
-export interface MatchedCall {
-    readonly method: string;
-    readonly kind: CallKind;
-    readonly path: string;
-}
-
-/** Whether something is for a call. */
-export function matches({ kind, method, path }: CallMatch, call: MatchedCall): boolean {
-    if (method !== undefined && method !== call.method) return false;
-    if (kind !== undefined && !(typeof kind === 'string' ? [kind] : kind).includes(call.kind)) return false;
-    if (path === undefined) return true;
-    if (typeof path === 'string') return path === call.path;
-    return path instanceof RegExp ? call.path.search(path) !== -1 : path(call.path);
-}
-
-/** A gate for calls to the double. */
-export class Hold extends Gate {
-    #dropped = false;
-
-    get dropped(): boolean {
-        return this.#dropped;
-    }
-
-    /** Cuts the connections of all waiting and all later calls; what they have not done stays undone. */
-    drop(): void {
-        this.#dropped = true;
-        this.resume();
-    }
-}
-
-/** Counts down which calls a rule is for. */
-class Rule<T> {
-    readonly what: T;
-    readonly #limits: CallLimits;
-    #skip: number;
-    #left: number;
-
-    constructor(what: T, limits: CallLimits) {
-        this.what = what;
-        this.#limits = limits;
-        this.#skip = limits.skip ?? 0;
-        this.#left = limits.times ?? Infinity;
-    }
-
-    takes(call: MatchedCall): boolean {
-        if (this.#left === 0 || !matches(this.#limits, call)) return false;
-        if (this.#skip > 0) {
-            this.#skip -= 1;
-            return false;
-        }
-        this.#left -= 1;
-        return true;
-    }
-}
-
-/** What is decided about a call. */
-export interface Fate {
-    readonly fault: Fault;
-    readonly before: readonly Hold[];
-    readonly after: readonly Hold[];
-}
+export type Fate = AnyFate<Fault>;
 
 /** What a test has told the double to do wrong. */
-export class Faults {
-    readonly #faults = new Set<Rule<Fault>>();
-    readonly #holds = new Set<Rule<{ readonly hold: Hold; readonly when: HoldPoint }>>();
-
-    /** Does this wrong from now on; what is returned ends it. */
-    inject(fault: Fault, limits: CallLimits): () => void {
-        const rule = new Rule(fault, limits);
-        this.#faults.add(rule);
-        return () => void this.#faults.delete(rule);
-    }
-
-    /** Holds calls from now on. */
-    hold(limits: CallLimits, when: HoldPoint): Hold {
-        const hold = new Hold();
-        this.#holds.add(new Rule({ hold, when }, limits));
-        return hold;
-    }
-
-    /** Ends all faults and lets all held calls go on. */
-    clear(): void {
-        this.#faults.clear();
-        for (const { what } of this.#holds) what.hold.resume();
-        this.#holds.clear();
-    }
-
-    /** What happens to a call; the later of two faults counts where they differ. */
-    decide(call: MatchedCall): Fate {
-        const faults = [...this.#faults].filter((rule) => rule.takes(call));
-        const holds = [...this.#holds].filter((rule) => rule.takes(call)).map((rule) => rule.what);
-        const at = (point: HoldPoint): Hold[] =>
-            holds.filter(({ when }) => when === point).map(({ hold }) => hold);
-        return {
-            fault: Object.assign({}, ...faults.map((rule) => rule.what)) as Fault,
-            before: at('before'),
-            after: at('after'),
-        };
-    }
-}
+export class Faults extends CallRules<CallKind, Fault> {}

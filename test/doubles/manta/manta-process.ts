@@ -1,8 +1,10 @@
+import type { WaitOptions } from '../call-log.js';
+import type { HoldPoint } from '../call-rules.js';
 import { DoubleProcess } from '../double-process.js';
 import type { ControlAnswer, ControlRequest, Controls } from './controls.js';
-import type { CallLimits, CallMatch, Fault, HoldPoint } from './faults.js';
+import type { CallLimits, CallMatch, Fault } from './faults.js';
 import type { MantaDoubleOptions } from './manta-double.js';
-import type { LoggedRequest, WaitOptions } from './request-log.js';
+import type { LoggedRequest } from './request-log.js';
 
 const ENDED = 'the double has ended';
 

@@ -1,6 +1,7 @@
 import { finished, pipeline } from 'node:stream/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { beforeChange, CutOff, type Answer, type Call } from './call.js';
+import { CutOff } from '../call-rules.js';
+import { beforeChange, type Answer, type Call } from './call.js';
 import { notModified } from './conditions.js';
 import { MantaError } from './manta-error.js';
 import { parsePath } from './paths.js';

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { CutOff } from '../call-rules.js';
 import type { BlobWriter } from './blob-writer.js';
-import { CutOff, type Call } from './call.js';
+import type { Call } from './call.js';
 import { MantaError } from './manta-error.js';
 
 /** Waits as long as bytes take at a rate. */

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { finished } from 'node:stream/promises';
-import { CutOff, type Answer, type Call } from './call.js';
+import { CutOff, pass } from '../call-rules.js';
+import type { Answer, Call } from './call.js';
 import { list, makeDirectory, remove } from './directory-calls.js';
-import type { CallKind, Fate, Fault, Faults, Hold } from './faults.js';
+import type { CallKind, Fate, Fault, Faults } from './faults.js';
 import { MantaError } from './manta-error.js';
 import { getObject, makeLink, putObject } from './object-calls.js';
 import { parsePath, type MantaPath } from './paths.js';
@@ -52,13 +53,6 @@ function pathOf(encoded: string): MantaPath | MantaError {
     } catch (error) {
         if (error instanceof MantaError) return error;
         throw error;
-    }
-}
-
-async function pass(holds: readonly Hold[]): Promise<void> {
-    for (const hold of holds) {
-        await hold.pass();
-        if (hold.dropped) throw new CutOff();
     }
 }
 
