@@ -297,7 +297,15 @@ const UNCHECKED_KEYS: readonly ConfigKey[] = [
         live: true,
         summary: 'Accept plain HTTP and bad certificates of Docker registries.',
     },
-    { key: 'lxdRegistries', live: false, summary: 'LXD registry name to URL.' },
+    {
+        key: 'lxdRegistries',
+        default: {
+            images: 'https://us.lxd.images.canonical.com',
+            ubuntu: 'https://cloud-images.ubuntu.com/releases',
+        },
+        live: true,
+        summary: 'Name of a server of LXD images (`images` in `images:alpine/3.16`) to its URL.',
+    },
     {
         key: 'httpProxy',
         live: true,

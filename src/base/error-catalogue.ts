@@ -164,6 +164,11 @@ export const ERROR_CATALOGUE = {
         className: 'ResourceNotFoundError',
         summary: 'No such path, image, file or icon.',
     },
+    NotFound: {
+        status: 404,
+        summary:
+            'A server of LXD images does not have what was asked for; only in the stream of an import, as its last line.',
+    },
     UnauthorizedError: {
         status: 401,
         className: 'UnauthorizedError',
@@ -190,7 +195,10 @@ export const ERROR_CATALOGUE = {
         message: '<METHOD> is not allowed',
         summary: 'The path exists, the method does not; see the Allow header.',
     },
-    InvalidContent: { status: 400, summary: 'The request body cannot be parsed.' },
+    InvalidContent: {
+        status: 400,
+        summary: 'The request body, or what a server of LXD images answers, cannot be parsed.',
+    },
     BadDigest: {
         status: 400,
         message: "Content-MD5 '<given>' didn't match '<computed>'",

@@ -9,10 +9,12 @@ import { ResumableBody, SourceChangedError } from './resumable-body.js';
 import { Retries, type RetryPolicy } from './retries.js';
 import { retrying } from './retrying.js';
 
-/** What the manifest of the source says of a file. */
+/** What the manifest of the source says of a file: its size, and at least one digest. */
 export interface ExpectedFile {
     /** Hex. */
-    readonly sha1: string;
+    readonly sha1?: string;
+    /** Hex. */
+    readonly sha256?: string;
     /** Bytes. */
     readonly size: number;
 }
@@ -27,8 +29,8 @@ export interface TransferTry<Writer extends ReceivingWriter = ReceivingWriter> {
         /** Absent: only good if nothing is missing. */
         readonly etag?: string;
     };
-    /** Told of what is being received; durable when it resolves. */
-    readonly opened: (file: ExpectedFile, etag: string | undefined) => Promise<void>;
+    /** Told of the entity tag of what is being received; durable when it resolves. */
+    readonly opened: (etag: string | undefined) => Promise<void>;
 }
 
 /** How far a transfer is; bytes count from the start of the file. */
@@ -55,6 +57,8 @@ export interface TransferOptions<
     /** Longest time without a byte, milliseconds. */
     readonly stallMs: number;
     readonly progress: TransferProgress;
+    /** Told why a body broke off that is going to be opened again. */
+    readonly onBreak?: (error: unknown) => void;
     /** Start of messages, e.g. `error receiving image file`. */
     readonly what: string;
     /** A rejection handler that names what was wrong with the source. */
@@ -92,16 +96,19 @@ function mismatch(message: string): Mismatch {
     return new Mismatch(new ApiError('Download', message));
 }
 
-/** Compares a file with its manifest (jobs-and-imports 3.3 #8a-#10). @throws Mismatch */
+/** Compares a file with its manifest (jobs-and-imports 3.3 #8a-#10, 6). @throws Mismatch */
 function requireExpected(file: ExpectedFile, received: ReceivedFile, contentMD5: string | undefined): void {
-    const { sha1, size, md5 } = received;
+    const { sha1, sha256, size, md5 } = received;
     if (size === 0) {
         throw mismatch('image file size is 0 bytes, empty files are not allowed');
     }
     if (size !== file.size) {
         throw new Mismatch(wrongLength(file.size, size));
     }
-    if (sha1 !== file.sha1) {
+    if (file.sha256 !== undefined && sha256 !== file.sha256) {
+        throw mismatch(`sha256 digest does not match, received ${sha256}, expected ${file.sha256}`);
+    }
+    if (file.sha1 !== undefined && sha1 !== file.sha1) {
         throw mismatch(
             `"sha1" file field, ${file.sha1}, does not match the downloaded file sha1 hash, ${sha1}`,
         );
@@ -111,6 +118,10 @@ function requireExpected(file: ExpectedFile, received: ReceivedFile, contentMD5:
             `"Content-MD5" header, ${contentMD5}, does not match the downloaded file MD5 hash, ${md5}`,
         );
     }
+}
+
+function isSameFile(one: ExpectedFile, other: ExpectedFile): boolean {
+    return one.sha1 === other.sha1 && one.sha256 === other.sha256;
 }
 
 function tooBig(): ApiError {
@@ -225,13 +236,13 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
     }
 
     #body({ kept, opened }: TransferTry, told: Told): ResumableBody {
-        const { open, readAgain, stallMs, progress, signal } = this.#options;
+        const { open, readAgain, stallMs, progress, onBreak, signal } = this.#options;
         const file = this.#file;
         const from = kept?.etag === undefined ? undefined : { offset: kept.size, etag: kept.etag };
         let isBroken = false;
         return new ResumableBody({
             open: async (resume, aborted) => {
-                if (resume !== undefined && (await readAgain(aborted)).sha1 !== file.sha1) {
+                if (resume !== undefined && !isSameFile(await readAgain(aborted), file)) {
                     throw new SourceChangedError('the manifest of the source names another file');
                 }
                 const found = await open(resume, aborted);
@@ -239,7 +250,7 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
                     discard(found.body);
                     throw tooBig();
                 }
-                await opened(file, found.etag);
+                await opened(found.etag);
                 told.size = found.size ?? told.size;
                 told.contentMD5 = found.contentMD5 ?? told.contentMD5;
                 return found;
@@ -248,8 +259,9 @@ class Transfer<File extends ExpectedFile, Writer extends ReceivingWriter> {
             size: file.size,
             retries: this.#retries,
             stallMs,
-            onBreak: () => {
+            onBreak: ({ error }) => {
                 isBroken = true;
+                onBreak?.(error);
             },
             onOpen: ({ start }) => {
                 if (isBroken && start > 0) {

@@ -2,10 +2,18 @@ import type { Readable } from 'node:stream';
 import { type ApiError, writeFailure } from '../base/errors.js';
 import { shortReason } from '../base/short-reason.js';
 import type { PartFile } from './part-file.js';
-import type { ExpectedFile, TransferTry } from './source-transfer.js';
+import type { TransferTry } from './source-transfer.js';
+
+/** A file of an image, as the source's manifest has it. */
+export interface WantedFile {
+    /** Hex. */
+    readonly sha1: string;
+    /** Bytes. */
+    readonly size: number;
+}
 
 /** What a part file is a part of. */
-export interface PartFacts extends ExpectedFile {
+export interface PartFacts extends WantedFile {
     /** Entity tag at the source, unquoted; absent: it sends none, so that only a complete part is of use. */
     readonly etag?: string;
 }
@@ -33,7 +41,7 @@ async function* readable(bytes: Readable, what: string): AsyncGenerator<Buffer> 
 async function usableSize(
     part: PartFile,
     noted: PartFacts | undefined,
-    { sha1, size }: ExpectedFile,
+    { sha1, size }: WantedFile,
 ): Promise<number> {
     if (noted?.sha1 !== sha1 || noted.size !== size) {
         return 0;
@@ -54,8 +62,8 @@ export function stagedDownload(
     part: PartFile,
     notes: PartNotes,
     what: string,
-): (file: ExpectedFile, fresh: boolean) => Promise<TransferTry> {
-    const opened = async ({ sha1, size }: ExpectedFile, etag: string | undefined): Promise<void> => {
+): (file: WantedFile, fresh: boolean) => Promise<TransferTry> {
+    const noteFile = async ({ sha1, size }: WantedFile, etag: string | undefined): Promise<void> => {
         const noted = notes.read();
         if (noted?.sha1 !== sha1 || noted.size !== size || noted.etag !== etag) {
             const facts = { sha1, size, ...(etag === undefined ? {} : { etag }) };
@@ -65,6 +73,7 @@ export function stagedDownload(
         }
     };
     return async (file, fresh) => {
+        const opened = (etag: string | undefined): Promise<void> => noteFile(file, etag);
         try {
             const noted = notes.read();
             const size = fresh ? 0 : await usableSize(part, noted, file);

@@ -9,13 +9,8 @@ import { ApiError } from '#lib/base/errors.js';
 import { OutgoingError } from '#lib/base/http-errors.js';
 import type { OpenedSourceFile, ResumePoint } from '#lib/remotes/image-source.js';
 import { PartFile } from '#lib/transfers/part-file.js';
-import {
-    transferFile,
-    type ExpectedFile,
-    type TransferOptions,
-    type TransferredFile,
-} from '#lib/transfers/source-transfer.js';
-import { stagedDownload, type PartFacts } from '#lib/transfers/staged-download.js';
+import { transferFile, type TransferOptions, type TransferredFile } from '#lib/transfers/source-transfer.js';
+import { stagedDownload, type PartFacts, type WantedFile } from '#lib/transfers/staged-download.js';
 import { md5, sha1 } from '../helpers/image-bench.js';
 
 const WHAT = 'error receiving image file';
@@ -46,11 +41,11 @@ class ScriptedSource {
         this.answers = [...answers];
     }
 
-    get file(): ExpectedFile {
+    get file(): WantedFile {
         return { sha1: sha1(this.bytes), size: this.bytes.length };
     }
 
-    readAgain = async (): Promise<ExpectedFile> => {
+    readAgain = async (): Promise<WantedFile> => {
         this.manifests += 1;
         return this.file;
     };
@@ -99,7 +94,7 @@ class Staging {
         this.part = new PartFile(join(directory, 'image.file0.part'));
     }
 
-    fetch(source: ScriptedSource, changes: Partial<TransferOptions<ExpectedFile>> = {}) {
+    fetch(source: ScriptedSource, changes: Partial<TransferOptions<WantedFile>> = {}) {
         const notes = {
             read: () => this.noted,
             write: async (facts: PartFacts) => {
@@ -137,7 +132,7 @@ class Staging {
     }
 
     /** Fails the test unless the file is there, and all that is known of it is right. */
-    expectWhole(t: Test, source: ScriptedSource, { received }: TransferredFile<ExpectedFile>): void {
+    expectWhole(t: Test, source: ScriptedSource, { received }: TransferredFile<WantedFile>): void {
         t.match(received, { ...source.file, md5: md5(source.bytes) });
         t.ok(readFileSync(this.part.path).equals(source.bytes), 'the right bytes on disk');
         t.equal(this.counted, source.bytes.length, 'all bytes counted, none twice');
@@ -288,7 +283,7 @@ void t.test('an image that changes at the source is fetched as it is then', asyn
 void t.test('what cannot be had', async (t) => {
     const fails = async (
         answers: readonly Answer[],
-        file: Partial<ExpectedFile> = {},
+        file: Partial<WantedFile> = {},
     ): Promise<{ error: ApiError; source: ScriptedSource; staging: Staging }> => {
         const staging = new Staging(t);
         const source = new ScriptedSource(bytes, answers);

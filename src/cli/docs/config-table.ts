@@ -8,7 +8,6 @@ export const UNUSED_KEYS: ReadonlySet<string> = new Set([
     'docker',
     'dockerIdentityToken',
     'dockerRegistryInsecure',
-    'lxdRegistries',
     'napi_service',
     'proxyProtocol',
     'sapi_service',
