@@ -17,6 +17,7 @@ import { FileDeleteJournal } from '../storage/journal.js';
 import { LocalStorage } from '../storage/local/local-storage.js';
 import type { Storage } from '../storage/storage.js';
 import type { ObjectStore } from '../remotes/object-store.js';
+import { HttpDockerRegistries } from '../remotes/docker/registries.js';
 import { RemoteImageSources } from '../remotes/imgapi/remote-image-source.js';
 import { HttpStreamsServers } from '../remotes/simplestreams/http-streams-server.js';
 import { MantaStorage } from '../storage/manta/manta-storage.js';
@@ -60,8 +61,16 @@ async function closeAll(
 }
 
 /** The servers that images come from and go to; their clients are made when they are needed. */
-function otherServers(http: OutgoingHttp): Pick<ImageServices, 'sources' | 'streamsServers' | 'http'> {
-    return { sources: new RemoteImageSources(http), streamsServers: new HttpStreamsServers(http), http };
+function otherServers(
+    http: OutgoingHttp,
+    config: ConfigSource,
+): Pick<ImageServices, 'sources' | 'registries' | 'streamsServers' | 'http'> {
+    return {
+        sources: new RemoteImageSources(http),
+        registries: new HttpDockerRegistries(http, config),
+        streamsServers: new HttpStreamsServers(http),
+        http,
+    };
 }
 
 /** Makes the backends that the configuration names; nothing is opened yet. */
@@ -128,7 +137,7 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         importQueue: new KeyedQueue(),
         sharing,
         clock,
-        ...otherServers(outgoing.http),
+        ...otherServers(outgoing.http, config),
         transfers: new TransferBoard(),
         ...(exports === undefined ? {} : { exports }),
         ...(accounts === undefined ? {} : { accounts }),

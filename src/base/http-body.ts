@@ -25,6 +25,13 @@ async function readAll(body: Readable, maxBytes: number, what: string): Promise<
     return Buffer.concat(parts);
 }
 
+/** Reads a body. @param what names the request in messages @throws OutgoingError */
+export async function readBytes(body: Readable, maxBytes: number, what: string): Promise<Buffer> {
+    return readAll(body, maxBytes, what).catch((error: unknown) => {
+        throw toOutgoingError(error, what);
+    });
+}
+
 /**
  * Reads a JSON body.
  *

@@ -2,8 +2,9 @@ import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import { EgressGuard, systemLookup, type HostLookup } from './egress/egress-guard.js';
-import { readJson, readProblem } from './http-body.js';
+import { readBytes, readJson, readProblem } from './http-body.js';
 import { Connections } from './http-connections.js';
+import { ContentSender, type RequestContent } from './http-content.js';
 import { isLost, isUnsent, OutgoingError, toOutgoingError } from './http-errors.js';
 import { PEERS, type OutgoingSettingsSource, type PeerKind } from './http-peers.js';
 import { discard, redirectTarget } from './http-redirects.js';
@@ -20,7 +21,10 @@ export interface OutgoingTimeouts {
     readonly connectMs: number;
     /** For the headers of the answer, once the request is sent. */
     readonly headersMs: number;
-    /** For more of the body, while we are ready to take it. */
+    /**
+     * For more of the body, while we are ready to take it; and for the other side to take more of what is sent
+     * to it, while that is `content`.
+     */
     readonly stallMs: number;
     /** For `json` as a whole, and for `open` up to the headers: retries, redirects and queueing included. */
     readonly totalMs: number;
@@ -43,11 +47,17 @@ export interface OutgoingRequest {
     readonly headers?: Readonly<Record<string, string>>;
     /** Sent as JSON. */
     readonly body?: unknown;
+    /** Sent as it is, instead of `body`. */
+    readonly content?: RequestContent;
+    /** Whether `content` is also sent where a redirect with status 307 or 308 leads. */
+    readonly redirectsContent?: boolean;
     /** Id of the request that is being served; absent: none is sent. */
     readonly requestId?: string;
     /** Ends the request, and the body of an answer that is still being read. */
     readonly signal: AbortSignal;
     readonly timeouts?: Partial<OutgoingTimeouts>;
+    /** Waits before a connection is tried again, milliseconds; default: those of the client. */
+    readonly retryDelaysMs?: readonly number[];
 }
 
 /** As {@link OutgoingRequest}, for an answer that is read as a whole. */
@@ -65,6 +75,13 @@ export interface JsonAnswer {
     readonly headers: AnswerHeaders;
     /** The parsed body; `undefined` with status 204. Nothing is known of its form. */
     readonly body: unknown;
+}
+
+/** As {@link JsonAnswer}, for bytes of any kind. */
+export interface BytesAnswer extends Omit<JsonAnswer, 'body'> {
+    readonly body: Buffer;
+    /** Where the answer came from, redirects followed; without user info. */
+    readonly url: string;
 }
 
 /** A 2xx answer whose body is still to be read: to its end, or it must be destroyed. */
@@ -111,6 +128,26 @@ interface Hop {
     readonly headers: Readonly<Record<string, string>>;
 }
 
+function contentHeaders({ body, content }: OutgoingRequest): Readonly<Record<string, string>> {
+    if (content !== undefined) {
+        return { 'content-type': content.type, 'content-length': String(content.length) };
+    }
+    return body === undefined ? {} : { 'content-type': 'application/json' };
+}
+
+/** Whether a redirect with this status may be followed. */
+function mayFollow({ method = 'GET', redirectsContent }: OutgoingRequest, status: number): boolean {
+    return isRead(method) || (redirectsContent === true && (status === 307 || status === 308));
+}
+
+function isRead(method: string): boolean {
+    return method === 'GET' || method === 'HEAD';
+}
+
+function isSuccess(status: number): boolean {
+    return status >= 200 && status <= 299;
+}
+
 function firstHop(request: OutgoingRequest, userAgent: string): Hop {
     const url = parseHttpUrl(request.url);
     if (url === undefined) {
@@ -126,7 +163,7 @@ function firstHop(request: OutgoingRequest, userAgent: string): Hop {
         supplier: request.supplier ?? 'config',
         headers: {
             'user-agent': userAgent,
-            ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
+            ...contentHeaders(request),
             ...Object.fromEntries(idHeaders.map((name) => [name, requestId ?? ''])),
             ...authorizationOf(url, 'authorization'),
             ...request.headers,
@@ -144,6 +181,27 @@ function withoutAuthorization(headers: Hop['headers']): Hop['headers'] {
 function elsewhere(request: OutgoingRequest, hop: Hop, url: URL): Hop {
     const supplier = request.redirectSupplier ?? hop.supplier;
     return { url, supplier, headers: withoutAuthorization(hop.headers) };
+}
+
+async function sendContent(
+    dispatcher: Dispatcher,
+    asked: Dispatcher.RequestOptions & { readonly signal: AbortSignal },
+    sender: ContentSender,
+): Promise<Dispatcher.ResponseData> {
+    try {
+        const signal = AbortSignal.any([asked.signal, sender.signal]);
+        const answer = await dispatcher.request({ ...asked, body: sender.body, signal });
+        if (isSuccess(answer.statusCode) && !sender.isSent) {
+            discard(answer.body);
+            throw new OutgoingError('malformed', 'a success was told before everything was sent');
+        }
+        return answer;
+    } catch (error) {
+        throw sender.failure ?? error;
+    } finally {
+        // What was refused before its end is not sent on.
+        sender.close();
+    }
 }
 
 /**
@@ -182,6 +240,15 @@ export class HttpClient {
         });
     }
 
+    /** Asks for something of a modest size and reads it. @throws OutgoingError */
+    async bytes(request: JsonRequest): Promise<BytesAnswer> {
+        return this.#inTime(request, async (signal) => {
+            const { status, headers, body, url } = await this.#ask(request, signal);
+            const bytes = await readBytes(body, request.maxBytes ?? MAX_JSON_BYTES, url);
+            return { status, headers, body: bytes, url };
+        });
+    }
+
     /** Asks for something whose body the caller reads. @throws OutgoingError */
     async open(request: OutgoingRequest): Promise<OpenAnswer> {
         return this.#inTime(request, (signal) => this.#ask(request, signal));
@@ -215,14 +282,15 @@ export class HttpClient {
 
     /** Sends a request and follows redirects to a 2xx answer. */
     async #ask(request: OutgoingRequest, signal: AbortSignal): Promise<OpenAnswer> {
-        const isRead = request.method === undefined || request.method === 'GET' || request.method === 'HEAD';
         let hop = firstHop(request, this.#config.current.serverName);
         for (let redirects = 0; ; redirects += 1) {
             const { statusCode: status, headers, body } = await this.#send(request, hop, signal);
             const what = `${request.method ?? 'GET'} ${loggableUrl(hop.url)}`;
-            const next = isRead ? redirectTarget(status, headers, hop.url, request.httpsOnly) : undefined;
+            const next = mayFollow(request, status)
+                ? redirectTarget(status, headers, hop.url, request.httpsOnly)
+                : undefined;
             if (next === undefined) {
-                if (status < 200 || status > 299) {
+                if (!isSuccess(status)) {
                     const problem = await readProblem(body);
                     const facts = { status, headers, body: problem };
                     throw new OutgoingError('status', `${what}: status ${status}`, facts);
@@ -242,32 +310,44 @@ export class HttpClient {
 
     /** Sends a request to one URL, again while it cannot be sent. */
     async #send(request: OutgoingRequest, hop: Hop, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-        const method = request.method ?? 'GET';
-        const { connectMs, headersMs, stallMs } = { ...this.#timeouts, ...request.timeouts };
+        const { method = 'GET', retryDelaysMs = this.#retryDelaysMs } = request;
         for (let tries = 0; ; tries += 1) {
             try {
-                const checked = this.#guard.check(hop.url, hop.supplier, signal);
-                const addresses = await within(connectMs, checked);
-                const way = this.#connections.to(hop.url, request.peer, connectMs, addresses);
-                return await way.dispatcher.request({
-                    origin: hop.url.origin,
-                    path: way.target,
-                    method,
-                    headers: { ...hop.headers, ...way.headers },
-                    headersTimeout: headersMs,
-                    bodyTimeout: stallMs,
-                    signal,
-                    ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-                });
+                return await this.#sendOnce(request, hop, signal);
             } catch (error) {
-                const pause = this.#retryDelaysMs[tries];
-                const mayRepeat =
-                    isUnsent(error) || (isLost(error) && (method === 'GET' || method === 'HEAD'));
+                const pause = retryDelaysMs[tries];
+                const mayRepeat = isUnsent(error) || (isLost(error) && isRead(method));
                 if (pause === undefined || !mayRepeat || signal.aborted) {
                     throw toOutgoingError(error, `${method} ${loggableUrl(hop.url)}`);
                 }
                 await delay(pause, undefined, { signal });
             }
         }
+    }
+
+    async #sendOnce(
+        request: OutgoingRequest,
+        hop: Hop,
+        signal: AbortSignal,
+    ): Promise<Dispatcher.ResponseData> {
+        const { method = 'GET', content } = request;
+        const { connectMs, headersMs, stallMs } = { ...this.#timeouts, ...request.timeouts };
+        const checked = this.#guard.check(hop.url, hop.supplier, signal);
+        const addresses = await within(connectMs, checked);
+        const way = this.#connections.to(hop.url, request.peer, connectMs, addresses);
+        const asked = {
+            origin: hop.url.origin,
+            path: way.target,
+            method,
+            headers: { ...hop.headers, ...way.headers },
+            headersTimeout: headersMs,
+            bodyTimeout: stallMs,
+            signal,
+        };
+        if (content === undefined) {
+            const body = request.body === undefined ? {} : { body: JSON.stringify(request.body) };
+            return way.dispatcher.request({ ...asked, ...body });
+        }
+        return sendContent(way.dispatcher, asked, new ContentSender(content, stallMs));
     }
 }

@@ -1,6 +1,6 @@
 /** How an outgoing request failed, see {@link OutgoingError}. */
 export type OutgoingErrorKind =
-    'connect' | 'timeout' | 'status' | 'malformed' | 'too-large' | 'aborted' | 'refused';
+    'connect' | 'timeout' | 'status' | 'malformed' | 'too-large' | 'unreadable' | 'aborted' | 'refused';
 
 /** What an {@link OutgoingError} may carry beside its message. */
 export interface OutgoingErrorFacts {
@@ -18,6 +18,7 @@ export interface OutgoingErrorFacts {
  * - `status`: it answered with something else than 2xx, see `status` and `body`;
  * - `malformed`: what it answered is no HTTP, no JSON or an endless redirect, or the URL is none;
  * - `too-large`: the body is over the limit;
+ * - `unreadable`: what was to be sent could not be read here;
  * - `aborted`: the caller's signal ended it, or the client is closed;
  * - `refused`: the guard does not let us talk to `host`, nothing was sent (jobs-and-imports 7.4).
  */

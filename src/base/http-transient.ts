@@ -36,6 +36,7 @@ function isTransientOutgoing(error: OutgoingError): boolean {
         case 'malformed':
             return TRUNCATED_CODES.has(codeOf(error.cause));
         case 'too-large':
+        case 'unreadable':
         case 'aborted':
         case 'refused':
             return false;

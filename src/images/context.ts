@@ -9,6 +9,7 @@ import type { OutgoingHttp } from '../base/http-client.js';
 import type { Database, StoredImage } from '../database/database.js';
 import type { SharingStore } from '../database/sharing.js';
 import type { ComputeNodeDirectory } from '../remotes/compute-nodes.js';
+import type { DockerRegistries } from '../remotes/docker-registry.js';
 import type { ImageSources } from '../remotes/image-source.js';
 import type { InstanceDirectory } from '../remotes/instances.js';
 import type { StreamsServers } from '../remotes/simplestreams.js';
@@ -49,6 +50,8 @@ export interface ImageServices {
     readonly computeNodes?: ComputeNodeDirectory;
     /** Other image servers, which images are copied from. */
     readonly sources: ImageSources;
+    /** Docker registries, which images are pulled from and pushed to. */
+    readonly registries: DockerRegistries;
     /** Servers of LXD images. */
     readonly streamsServers: StreamsServers;
     /** Requests to servers that a caller names. */

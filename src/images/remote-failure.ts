@@ -20,6 +20,7 @@ const WORDS: Readonly<Record<OutgoingErrorKind, string>> = {
     status: 'no success',
     malformed: 'malformed answer',
     'too-large': 'answer too large',
+    unreadable: 'nothing to send',
     aborted: 'request given up',
     refused: 'host is not allowed',
 };

@@ -25,6 +25,7 @@ import { LocalStorage } from '#lib/storage/local/local-storage.js';
 import { FaultyMemory } from '../doubles/faulty-storage.js';
 import type { ListedFile, Storage, StoredFileName } from '#lib/storage/storage.js';
 import { HttpClient } from '#lib/base/http-client.js';
+import { HttpDockerRegistries } from '#lib/remotes/docker/registries.js';
 import { RemoteImageSources } from '#lib/remotes/imgapi/remote-image-source.js';
 import { HttpStreamsServers } from '#lib/remotes/simplestreams/http-streams-server.js';
 import { TransferBoard } from '#lib/transfers/transfer-board.js';
@@ -192,6 +193,7 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
                 : new MemorySharingStore(),
         clock: now,
         sources: new RemoteImageSources(http),
+        registries: new HttpDockerRegistries(http, config),
         streamsServers: new HttpStreamsServers(http),
         http,
         transfers: new TransferBoard(),
