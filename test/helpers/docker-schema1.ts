@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import {
     CREATED,
     makeLayer,
@@ -8,6 +8,7 @@ import {
     type MadeLayer,
     type PutBlob,
 } from './docker-images.js';
+import { makeKey, makeSignature, prettyJson, signedPart, withSignatures } from './signed-document.js';
 
 /** A command that changes nothing but the config of what follows. */
 export interface EmptyStep {
@@ -41,54 +42,6 @@ export const SCHEMA1_TYPE = 'application/vnd.docker.distribution.manifest.v1+pre
 
 /** What steps without a layer refer to: an archive of nothing, as Docker has always packed it. */
 const EMPTY_LAYER = Buffer.from('1f8b080000096e8800ff621805a360148c5800080000ffff2eafb5ef00040000', 'hex');
-
-interface JsonKey {
-    readonly algorithm: 'ES256' | 'RS256';
-    readonly privateKey: KeyObject;
-    readonly jwk: Readonly<Record<string, unknown>>;
-}
-
-const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-
-function base32(bytes: Buffer): string {
-    const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
-    return bits.replace(/.{5}/g, (five) => BASE32[parseInt(five, 2)] ?? '');
-}
-
-/** As Docker names keys: half of their hash, in groups of four. */
-function keyId(publicKey: KeyObject): string {
-    const der = publicKey.export({ type: 'spki', format: 'der' });
-    return base32(createHash('sha256').update(der).digest().subarray(0, 30)).replace(/.{4}(?=.)/g, '$&:');
-}
-
-function makeKey(algorithm: 'ES256' | 'RS256'): JsonKey {
-    const { privateKey, publicKey } =
-        algorithm === 'ES256'
-            ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
-            : generateKeyPairSync('rsa', { modulusLength: 2048 });
-    return { algorithm, privateKey, jwk: { ...publicKey.export({ format: 'jwk' }), kid: keyId(publicKey) } };
-}
-
-function prettyJson(value: unknown): string {
-    return JSON.stringify(value, null, 3);
-}
-
-/** Puts a signature into a text as Docker does, right before its last brace. */
-function signedText(payload: string, { algorithm, privateKey, jwk }: JsonKey): string {
-    const tail = '\n}';
-    const length = Buffer.byteLength(payload) - tail.length;
-    const encode = (text: string): string => Buffer.from(text).toString('base64url');
-    const head = encode(JSON.stringify({ formatLength: length, formatTail: encode(tail), time: CREATED }));
-    const signature = sign('sha256', Buffer.from(`${head}.${encode(payload)}`), {
-        key: privateKey,
-        dsaEncoding: 'ieee-p1363',
-    });
-    const block = [
-        { header: { jwk, alg: algorithm }, signature: signature.toString('base64url'), protected: head },
-    ];
-    const signatures = prettyJson(block).replaceAll('\n', '\n   ');
-    return `${payload.slice(0, -tail.length)},\n   "signatures": ${signatures}${tail}`;
-}
 
 function hexId(text: string): string {
     return createHash('sha256').update(text).digest('hex');
@@ -136,9 +89,10 @@ export async function makeSchema1(spec: Schema1Spec, put: PutBlob): Promise<Sche
             .map((entry) => ({ v1Compatibility: JSON.stringify(entry) })),
         ...spec.manifest,
     });
+    const signature = makeSignature(payload, makeKey(algorithm), signedPart(payload, CREATED));
     return {
         mediaType: SCHEMA1_TYPE,
-        bytes: Buffer.from(signedText(payload, makeKey(algorithm))),
+        bytes: Buffer.from(withSignatures(payload, [signature])),
         payload: Buffer.from(payload),
         digest: sha256Digest(payload),
         layers,

@@ -36,7 +36,7 @@ export class RepositoryNameError extends Error {
 
 /** Most of a name that a message repeats, characters. */
 const MAX_SHOWN = 255;
-/** Longest name of a repository in a registry, characters. */
+/** Longest name of a registry, and of a repository in it, characters. */
 const MAX_NAME = 255;
 
 const DEFAULT_REGISTRY = 'docker.io';
@@ -84,7 +84,7 @@ function checkHost(host: string): void {
     if (host.includes('@')) {
         throw invalidName('may not contain user info');
     }
-    if (!HOST_RE.test(host) || !URL.canParse(`https://${host}/`)) {
+    if (host.length > MAX_NAME || !HOST_RE.test(host) || !URL.canParse(`https://${host}/`)) {
         throw invalidName('bad host', host);
     }
 }

@@ -30,13 +30,16 @@ const MAX_KEY_NUMBER = 1366;
 
 const BASE64URL_RE = /^[\w-]+$/;
 
-/** A signature, and the text it is made of. */
+/** A signature, and what it says of the text it is made of. */
 interface Signature {
     readonly header: JsonObject;
     readonly signature: Buffer;
     /** Base64url, as it is signed. */
     readonly protectedText: string;
-    readonly payload: Buffer;
+    /** How many of the document's first bytes are signed. */
+    readonly formatLength: number;
+    /** What follows them: the end that the document had before signatures came into it. */
+    readonly formatTail: Buffer;
 }
 
 function fromBase64url(value: unknown, what: string): Buffer {
@@ -46,27 +49,25 @@ function fromBase64url(value: unknown, what: string): Buffer {
     return Buffer.from(value, 'base64url');
 }
 
-/** What is signed: the first bytes of the document, and the end it had before signatures came into it. */
-function payloadOf(document: Buffer, protectedHeader: JsonObject): Buffer {
-    const { formatLength, formatTail } = protectedHeader;
-    const isLength = Number.isSafeInteger(formatLength) && (formatLength as number) >= 0;
-    if (!isLength || (formatLength as number) > document.length) {
-        throw new Error('formatLength is not a length of it');
-    }
-    const tail = fromBase64url(formatTail, 'formatTail');
-    return Buffer.concat([document.subarray(0, formatLength as number), tail]);
-}
-
 function readSignature(value: JsonValue, document: Buffer): Signature {
     if (!isObject(value) || !isObject(value['header'])) {
         throw new Error('it has no header');
     }
-    const protectedBytes = fromBase64url(value['protected'], 'the protected header');
+    const { formatLength, formatTail } = parseJsonObject(
+        fromBase64url(value['protected'], 'the protected header'),
+    );
+    if (typeof formatLength !== 'number' || !Number.isSafeInteger(formatLength) || formatLength < 0) {
+        throw new Error('formatLength is no length');
+    }
+    if (formatLength > document.length) {
+        throw new Error('formatLength is more than there is');
+    }
     return {
         header: value['header'],
         signature: fromBase64url(value['signature'], 'the signature'),
         protectedText: value['protected'] as string,
-        payload: payloadOf(document, parseJsonObject(protectedBytes)),
+        formatLength,
+        formatTail: fromBase64url(formatTail, 'formatTail'),
     };
 }
 
@@ -105,10 +106,11 @@ function keyOf({ jwk }: JsonObject, { keyType, curve }: Algorithm): KeyObject {
     return key;
 }
 
-function checkSignature({ header, signature, protectedText, payload }: Signature): void {
+/** @param payload base64url */
+function checkSignature({ header, signature, protectedText }: Signature, payload: string): void {
     const algorithm = algorithmOf(header);
     const key = keyOf(header, algorithm);
-    const signed = Buffer.from(`${protectedText}.${payload.toString('base64url')}`);
+    const signed = Buffer.from(`${protectedText}.${payload}`);
     if (!verify(algorithm.hash, signed, { key, dsaEncoding: 'ieee-p1363' }, signature)) {
         throw new Error('it does not verify');
     }
@@ -124,19 +126,26 @@ function checkSignature({ header, signature, protectedText, payload }: Signature
  * @throws Error whose message says in a few words what is wrong
  */
 export function verifySignatures(document: Buffer, signatures: JsonValue | undefined): Buffer {
-    if (!Array.isArray(signatures) || signatures.length === 0) {
+    if (!Array.isArray(signatures)) {
         throw new Error('there are no signatures');
     }
     if (signatures.length > MAX_SIGNATURES) {
         throw new Error(`there are ${signatures.length} signatures (max ${MAX_SIGNATURES})`);
     }
-    const read = (signatures as readonly JsonValue[]).map((value) => readSignature(value, document));
-    const payload = read[0]?.payload ?? Buffer.alloc(0);
-    if (!read.every((signature) => signature.payload.equals(payload))) {
+    const [first, ...others] = (signatures as readonly JsonValue[]).map((value) =>
+        readSignature(value, document),
+    );
+    if (first === undefined) {
+        throw new Error('there are no signatures');
+    }
+    const { formatLength, formatTail } = first;
+    if (!others.every((one) => one.formatLength === formatLength && one.formatTail.equals(formatTail))) {
         throw new Error('signatures cover different parts');
     }
-    for (const signature of read) {
-        checkSignature(signature);
+    const payload = Buffer.concat([document.subarray(0, formatLength), formatTail]);
+    const encoded = payload.toString('base64url');
+    for (const signature of [first, ...others]) {
+        checkSignature(signature, encoded);
     }
     return payload;
 }
