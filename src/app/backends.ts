@@ -15,13 +15,14 @@ import { FileCloneJournal } from '../storage/file-clone-journal.js';
 import { FileUploadJournal } from '../storage/file-upload-journal.js';
 import { FileDeleteJournal } from '../storage/journal.js';
 import { LocalStorage } from '../storage/local/local-storage.js';
-import type { Storage } from '../storage/storage.js';
+import type { Storage, StoredFileName } from '../storage/storage.js';
 import type { ObjectStore } from '../remotes/object-store.js';
 import { HttpDockerRegistries } from '../remotes/docker/registries.js';
 import { RemoteImageSources } from '../remotes/imgapi/remote-image-source.js';
 import { HttpStreamsServers } from '../remotes/simplestreams/http-streams-server.js';
 import { MantaStorage } from '../storage/manta/manta-storage.js';
 import { createDatacenterServices, type DatacenterServices } from './datacenter-services.js';
+import { Layers } from '../transfers/layers/layers.js';
 import { TransferBoard } from '../transfers/transfer-board.js';
 import { createMantaObjects } from './manta-objects.js';
 import { createOutgoing, type Outgoing } from './outgoing.js';
@@ -42,6 +43,7 @@ export interface Backends {
     readonly archive: LocalArchive;
     readonly localStorage: Storage;
     readonly storageCounts: StorageCounts;
+    readonly layers: Layers;
     /** The Manta area, also where no files are kept there; absent: none is configured. */
     readonly objects?: ObjectStore;
     /** Ends every connection; no call follows. */
@@ -71,6 +73,27 @@ function otherServers(
         streamsServers: new HttpStreamsServers(http),
         http,
     };
+}
+
+/** Files of images in Manta, and where they are exported to. */
+function createMantaStorage(
+    { config, directories, log, clock }: BackendOptions,
+    objects: ObjectStore,
+    journal: FileDeleteJournal,
+): { readonly storage: Storage; readonly exports: ExportArea } {
+    const storage = new MantaStorage({
+        objects,
+        rootDir: config.current.manta?.rootDir ?? '',
+        log,
+        clock,
+        noteTemporary: (uuid, name, notBefore) => journal.note(uuid, [{ stor: 'manta', name }], notBefore),
+    });
+    const exports = {
+        objects,
+        journal: createExportJournal({ directories, log, clock }),
+        pathOf: (uuid: string, name: StoredFileName) => storage.pathOf(uuid, name),
+    };
+    return { storage, exports };
 }
 
 /** Makes the backends that the configuration names; nothing is opened yet. */
@@ -109,21 +132,11 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
     });
     let exports: ExportArea | undefined;
     if (objects !== undefined && config.current.storageTypes.includes('manta')) {
-        const storage = new MantaStorage({
-            objects,
-            rootDir: config.current.manta?.rootDir ?? '',
-            log: storageLog,
-            clock,
-            noteTemporary: (uuid, name, notBefore) =>
-                journal.note(uuid, [{ stor: 'manta', name }], notBefore),
-        });
-        storages.set('manta', new CountedStorage(storage, storageCounts));
-        exports = {
-            objects,
-            journal: createExportJournal({ directories, log: storageLog, clock }),
-            pathOf: (uuid, name) => storage.pathOf(uuid, name),
-        };
+        const inManta = createMantaStorage({ ...options, log: storageLog }, objects, journal);
+        storages.set('manta', new CountedStorage(inManta.storage, storageCounts));
+        ({ exports } = inManta);
     }
+    const layers = new Layers({ directories, clock, log: storageLog });
     const clones = new FileCloneJournal({ directories, log: storageLog, clock });
     const images: ImageServices = {
         config,
@@ -139,6 +152,7 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         clock,
         ...otherServers(outgoing.http, config),
         transfers: new TransferBoard(),
+        layers,
         ...(exports === undefined ? {} : { exports }),
         ...(accounts === undefined ? {} : { accounts }),
         ...(instances === undefined ? {} : { instances }),
@@ -150,6 +164,7 @@ export async function createBackends(options: BackendOptions): Promise<Backends>
         archive,
         localStorage,
         storageCounts,
+        layers,
         ...(objects === undefined ? {} : { objects }),
         close: () => closeAll(datacenter, outgoing, served, objects),
     };

@@ -130,7 +130,8 @@ export class ServerTasks {
     /** Removes what is too old. */
     #cleaning(): readonly BackgroundTask[] {
         const { backends, jobs, directories, clock, log } = this.#options;
-        const { database, storages, journal, imageQueue } = backends.images;
+        const { layers, images } = backends;
+        const { database, storages, journal, imageQueue } = images;
         const { services, local } = jobs;
         const storage = backends.localStorage;
         const isLiveJob = (uuid: string): boolean => local.isLive(uuid);
@@ -140,7 +141,10 @@ export class ServerTasks {
                 firstAfterMs: SECOND,
                 everyMs: DAY,
                 run: (signal) =>
-                    sweep({ directories, database, storage, imageQueue, isLiveJob, clock, log }, signal),
+                    sweep(
+                        { directories, database, storage, imageQueue, isLiveJob, layers, clock, log },
+                        signal,
+                    ),
             },
             {
                 // Each job that ends sees to it, too.

@@ -17,6 +17,7 @@ import type { CloneJournal } from '../storage/clone-journal.js';
 import type { DeleteJournal } from '../storage/delete-journal.js';
 import type { Storage } from '../storage/storage.js';
 import type { UploadJournal } from '../storage/upload-journal.js';
+import type { LayerFetcher } from '../transfers/layers/layer.js';
 import type { TransferBoard } from '../transfers/transfer-board.js';
 import type { ExportArea } from './export-area.js';
 
@@ -58,6 +59,8 @@ export interface ImageServices {
     readonly http: OutgoingHttp;
     /** What is being copied from other image servers in requests. */
     readonly transfers: TransferBoard;
+    /** Fetches layers of Docker images. */
+    readonly layers: LayerFetcher;
 }
 
 /** Who calls and how, as far as use-cases need it. */

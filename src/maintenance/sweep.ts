@@ -10,6 +10,8 @@ import { isUuid } from '../base/uuid.js';
 import { walkFiles } from '../base/walk-files.js';
 import type { Database } from '../database/database.js';
 import type { RawImage } from '../manifest/types.js';
+import { LAYER_AREA } from '../transfers/layers/layer-area.js';
+import type { Layers } from '../transfers/layers/layers.js';
 import { finalNameOf } from '../storage/file-names.js';
 import type { ListedFile, Storage, StoredFileName } from '../storage/storage.js';
 import { findRecord } from './record-exists.js';
@@ -26,6 +28,7 @@ export interface SweepOptions {
     readonly imageQueue: KeyedQueue;
     /** Whether a job may still need what it has staged. */
     readonly isLiveJob: (uuid: string) => boolean;
+    readonly layers: Pick<Layers, 'tidy'>;
     readonly clock: Clock;
     readonly log: Logger;
 }
@@ -139,7 +142,7 @@ async function sweepCorner(corner: Corner, options: SweepOptions, signal: AbortS
     let removed = 0;
     for await (const { path, segments } of walkFiles(directories[corner.directory], corner.depth)) {
         signal.throwIfAborted();
-        if (corner.directory === 'staging' && isUuid(segments[0])) {
+        if (corner.directory === 'staging' && (isUuid(segments[0]) || segments[0] === LAYER_AREA)) {
             // What lies there has an owner, whatever its age, or is swept as a whole.
             continue;
         }
@@ -185,6 +188,7 @@ export async function sweep(options: SweepOptions, signal: AbortSignal): Promise
     const tasks: readonly (() => Promise<SweepResult>)[] = [
         () => sweepUploads(inner, signal),
         async () => ({ removed: await sweepJobs(inner, signal), recoverable: 0 }),
+        async () => ({ removed: await options.layers.tidy(signal), recoverable: 0 }),
         ...CORNERS.map((corner) => async () => ({
             removed: await sweepCorner(corner, inner, signal),
             recoverable: 0,

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 
 /** The source gave no byte for too long. */
-class IdleError extends Error {
+export class IdleError extends Error {
     constructor(idleTimeoutMs: number) {
         super(`no data received for ${Math.round(idleTimeoutMs / 1000)} s`);
         this.name = 'IdleError';

@@ -28,6 +28,7 @@ import { HttpClient } from '#lib/base/http-client.js';
 import { HttpDockerRegistries } from '#lib/remotes/docker/registries.js';
 import { RemoteImageSources } from '#lib/remotes/imgapi/remote-image-source.js';
 import { HttpStreamsServers } from '#lib/remotes/simplestreams/http-streams-server.js';
+import { Layers } from '#lib/transfers/layers/layers.js';
 import { TransferBoard } from '#lib/transfers/transfer-board.js';
 import { validateRaw } from '#lib/manifest/validate.js';
 import { USERS } from './images.js';
@@ -197,6 +198,7 @@ export async function makeBench(t: Test, options: BenchOptions = {}): Promise<Be
         streamsServers: new HttpStreamsServers(http),
         http,
         transfers: new TransferBoard(),
+        layers: new Layers({ directories, clock: now, log }),
         ...(accounts === undefined
             ? {}
             : {

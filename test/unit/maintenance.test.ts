@@ -17,6 +17,7 @@ import { sweep } from '#lib/maintenance/sweep.js';
 import type { RawImage } from '#lib/manifest/types.js';
 import { FileDeleteJournal } from '#lib/storage/journal.js';
 import { LocalStorage } from '#lib/storage/local/local-storage.js';
+import { Layers } from '#lib/transfers/layers/layers.js';
 import { FaultyMemory } from '../doubles/faulty-storage.js';
 import type { Storage, StoredFileName } from '#lib/storage/storage.js';
 import { record, unpublished } from '../helpers/records.js';
@@ -59,6 +60,7 @@ async function setUp(t: Test) {
         journal,
         liveJobs,
         beingMade,
+        layers: new Layers({ directories, clock, log }),
         isLiveJob: (uuid: string) => liveJobs.has(uuid),
         isBeingMade: async (uuid: string) => beingMade.has(uuid),
     };

@@ -30,9 +30,9 @@ export class DigestPool {
         return this.#start(SHARES);
     }
 
-    /** Starts the MD5 of a file alone. */
-    startMd5(): DigestRun<Pick<Digests, 'md5'>> {
-        return this.#start([['md5']]);
+    /** Starts one digest of a file alone. */
+    startOne<Name extends DigestName>(name: Name): DigestRun<Pick<Digests, Name>> {
+        return this.#start([[name]]);
     }
 
     /** Ends all threads; digests under way fail. */

@@ -14,7 +14,7 @@ export interface Digests {
 export type DigestName = keyof Digests;
 
 /** How each digest is written down. */
-const DIGEST_ENCODINGS = { sha1: 'hex', md5: 'base64', sha256: 'hex' } as const satisfies Record<
+export const DIGEST_ENCODINGS = { sha1: 'hex', md5: 'base64', sha256: 'hex' } as const satisfies Record<
     DigestName,
     'hex' | 'base64'
 >;

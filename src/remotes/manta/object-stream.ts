@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import { startMd5Check, type Md5Check } from '../../base/digests/md5-check.js';
+import { startDigest, type OneDigest } from '../../base/digests/one-digest.js';
 import { internalError } from '../../base/errors.js';
 import { TookTooLong } from '../../base/within.js';
 import { mantaFailure } from './manta-failure.js';
@@ -28,7 +28,7 @@ export interface ObjectStreamOptions {
  */
 export class ObjectStream extends Readable {
     readonly #options: ObjectStreamOptions;
-    readonly #check: Md5Check | undefined;
+    readonly #check: OneDigest | undefined;
     readonly #stalled: NodeJS.Timeout;
     readonly #onAbort: () => void;
     /** The chunk being hashed, which must go out before the next one is taken. */
@@ -39,7 +39,7 @@ export class ObjectStream extends Readable {
         super({ highWaterMark: HIGH_WATER_MARK });
         this.#options = options;
         const { response, md5, length, stallMs, signal } = options;
-        this.#check = md5 === undefined ? undefined : startMd5Check(length);
+        this.#check = md5 === undefined ? undefined : startDigest('md5', length);
         this.#stalled = setTimeout(() => {
             // Bytes that nobody takes are waited for by nobody.
             if (!response.isPaused()) {

@@ -1,31 +1,32 @@
 import { createHash } from 'node:crypto';
 import { digestPool } from './digest-pool.js';
+import { DIGEST_ENCODINGS, type DigestName } from './digests.js';
 import { SlotPipeline } from './slot-pipeline.js';
 
 /** Bytes that are hashed on this thread; it takes less than a millisecond. */
 const INLINE_SIZE = 262_144;
 
-/** Computes the MD5 of bytes on their way somewhere. */
-export interface Md5Check {
+/** Computes one digest of bytes on their way somewhere. */
+export interface OneDigest {
     /** Takes bytes, which may be reused afterwards; what it returns is to be waited for before the next call. */
     push(chunk: Buffer): Promise<void> | undefined;
-    /** The MD5 of all bytes, base64. */
+    /** The digest of all bytes, in the form records keep it. */
     end(): Promise<string>;
     /** Gives up: nothing that is pushed later is looked at. After `end` it does nothing. */
     cancel(): void;
 }
 
-function inline(): Md5Check {
-    const hash = createHash('md5');
+function inline(name: DigestName): OneDigest {
+    const hash = createHash(name);
     return {
         push: (chunk) => void hash.update(chunk),
-        end: () => Promise.resolve(hash.digest('base64')),
+        end: () => Promise.resolve(hash.digest(DIGEST_ENCODINGS[name])),
         cancel: () => undefined,
     };
 }
 
-function onThread(): Md5Check {
-    const run = digestPool.startMd5();
+function onThread(name: DigestName): OneDigest {
+    const run = digestPool.startOne(name);
     const nowhere = { write: () => Promise.resolve(), close: () => Promise.resolve() };
     // What fails in a thread is told by the next call.
     const pipeline = new SlotPipeline(run, nowhere, () => undefined);
@@ -51,7 +52,7 @@ function onThread(): Md5Check {
         },
         end: async () => {
             try {
-                return (await pipeline.end()).digests.md5;
+                return (await pipeline.end()).digests[name];
             } finally {
                 await release();
             }
@@ -65,7 +66,7 @@ function onThread(): Md5Check {
     };
 }
 
-/** Starts a check, on a thread of its own where it takes a while. @param size bytes to come */
-export function startMd5Check(size: number): Md5Check {
-    return size > INLINE_SIZE ? onThread() : inline();
+/** Starts a digest, on a thread of its own where it takes a while. @param size bytes to come */
+export function startDigest(name: DigestName, size: number): OneDigest {
+    return size > INLINE_SIZE ? onThread(name) : inline(name);
 }

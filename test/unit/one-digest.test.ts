@@ -1,29 +1,32 @@
 import { createHash, randomBytes } from 'node:crypto';
 import t from 'tap';
 import { digestPool } from '#lib/base/digests/digest-pool.js';
-import { startMd5Check } from '#lib/base/digests/md5-check.js';
+import { startDigest } from '#lib/base/digests/one-digest.js';
 
 const SIZE = 1_048_576;
-
-function md5Of(bytes: Buffer): string {
-    return createHash('md5').update(bytes).digest('base64');
-}
+const FORMS = [
+    ['md5', 'base64'],
+    ['sha256', 'hex'],
+] as const;
 
 t.teardown(() => digestPool.stop());
 
 void t.test('is that of all bytes, few or many', async (t) => {
     for (const size of [0, 1000, SIZE + 17]) {
         const bytes = randomBytes(size);
-        const check = startMd5Check(size);
-        for (let start = 0; start < size; start += 65_536) {
-            await check.push(bytes.subarray(start, start + 65_536));
+        for (const [name, encoding] of FORMS) {
+            const check = startDigest(name, size);
+            for (let start = 0; start < size; start += 65_536) {
+                await check.push(bytes.subarray(start, start + 65_536));
+            }
+            const expected = createHash(name).update(bytes).digest(encoding);
+            t.equal(await check.end(), expected, `${name} of ${size} bytes`);
         }
-        t.equal(await check.end(), md5Of(bytes), `${size} bytes`);
     }
 });
 
 void t.test('gives its memory back once, also when it is cancelled at its end', async (t) => {
-    const check = startMd5Check(SIZE);
+    const check = startDigest('md5', SIZE);
     await check.push(Buffer.alloc(SIZE));
     const ended = check.end().catch(() => undefined);
     check.cancel();
@@ -38,7 +41,7 @@ void t.test('gives its memory back once, also when it is cancelled at its end', 
 });
 
 void t.test('touches no memory that it has given back', async (t) => {
-    const check = startMd5Check(SIZE);
+    const check = startDigest('md5', SIZE);
     await check.push(Buffer.alloc(1000, 1));
     check.cancel();
     // What gives the memory back has nothing to wait for.
