@@ -20,6 +20,7 @@ import { jobEndpoints } from './endpoints/jobs.js';
 import { lineageEndpoints } from './endpoints/lineage.js';
 import { listImagesEndpoint } from './endpoints/list-images.js';
 import { pingEndpoint } from './endpoints/ping.js';
+import { pushImageEndpoint } from './endpoints/push-image.js';
 import { redirectEndpoints } from './endpoints/redirects.js';
 import { stateEndpoints } from './endpoints/state.js';
 import type { Route } from './route.js';
@@ -36,6 +37,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
     fileFromUrlEndpoint,
     ...imageIconEndpoints,
     changeAclEndpoint,
+    pushImageEndpoint,
     listImageJobsEndpoint,
     ...lineageEndpoints,
     cloneImageEndpoint,

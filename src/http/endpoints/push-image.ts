@@ -1,0 +1,41 @@
+import { WorkLines } from '../../base/work-lines.js';
+import { pushImage } from '../../images/docker/push-image.js';
+import { pushError } from '../../images/docker/push-lines.js';
+import { requirePush } from '../../images/docker/push-request.js';
+import type { Endpoint } from '../endpoint.js';
+import { messageStyle } from '../line-style.js';
+import { accountParameter } from '../parameters.js';
+import { registryHeaders } from '../registry-headers.js';
+
+/** POST /images/:uuid/push (http-api 3.7, jobs-and-imports 5.6). It changes nothing here, so that readers serve it too. */
+export const pushImageEndpoint: Endpoint = {
+    name: 'AdminPushDockerImage',
+    method: 'POST',
+    path: '/images/:uuid/push',
+    summary:
+        'Puts a Docker image into a repository of a registry, and tells in lines of JSON how that goes. The body is what the import told of the image: `image_uuid`, `config_digest`, `image` and `manifest_str`. The header `x-registry-auth` says who asks the registry.',
+    parameters: [
+        accountParameter,
+        {
+            name: 'repoAndTag',
+            summary: 'Where to: `<repository>:<tag>` or `<repository>@<digest>`.',
+            required: true,
+        },
+    ],
+    chain: ['AUTH', 'UUID', 'BODY', 'LOAD', 'OWNER'],
+    handle: (call) => {
+        const { context, exchange, image } = call;
+        const { images } = call.services;
+        const wanted = requirePush(images, context, image.raw, {
+            repoAndTag: exchange.query.get('repoAndTag'),
+            body: call.body,
+            headers: registryHeaders(exchange.headers),
+        });
+        return {
+            kind: 'lines',
+            style: messageStyle((error) => pushError(error, context.requestId)),
+            lines: (signal) => new WorkLines(pushImage(images, context, wanted), signal),
+            release: () => undefined,
+        };
+    },
+};
