@@ -140,6 +140,10 @@ export const checkState: Rule = ({ state }, list) => {
     }
 };
 
+/** What is said of a private image on a public server, and the other way round. */
+export const NO_PRIVATE_IMAGES = 'private images are not allowed on a public Images API';
+export const NO_PUBLIC_IMAGES = 'public images are not allowed on a private Images API';
+
 /** Rule of `public`: public servers have public images only, private ones private images only. */
 export const checkPublic: Rule = (manifest, list, { profile }) => {
     const value = manifest.public;
@@ -151,9 +155,9 @@ export const checkPublic: Rule = (manifest, list, { profile }) => {
     if (isPublic === undefined) {
         list.invalid('public', `invalid value for "public": ${json(value)}`);
     } else if (profile === 'public' && !isPublic) {
-        list.invalid('public', 'private images are not allowed on a public Images API');
+        list.invalid('public', NO_PRIVATE_IMAGES);
     } else if (profile === 'private' && isPublic) {
-        list.invalid('public', 'public images are not allowed on a private Images API');
+        list.invalid('public', NO_PUBLIC_IMAGES);
     }
 };
 

@@ -6,8 +6,6 @@ export const UNUSED_KEYS: ReadonlySet<string> = new Set([
     'accelRedirect',
     'cnapi_service',
     'docker',
-    'dockerIdentityToken',
-    'dockerRegistryInsecure',
     'napi_service',
     'proxyProtocol',
     'sapi_service',

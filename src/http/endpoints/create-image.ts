@@ -7,6 +7,7 @@ import type { Action, Endpoint } from '../endpoint.js';
 import { accountParameter, channelParameter } from '../parameters.js';
 import type { Reply } from '../reply.js';
 import { jobReply } from '../workflow-api.js';
+import { importDockerAction } from './import-docker-action.js';
 
 async function create(call: Call): Promise<Reply> {
     const { raw } = await createImage(call.services.images, call.context, call.body);
@@ -53,7 +54,7 @@ export const createImageEndpoint: Endpoint = {
     withoutAction: { chain: [], handle: create, emptyIsUnknown: true },
     actions: [
         createFromVmAction,
-        unavailableAction('import-docker-image', 'AdminImportDockerImage'),
+        importDockerAction,
         unavailableAction('import-lxd-image', 'AdminImportLxdImage'),
     ],
 };
