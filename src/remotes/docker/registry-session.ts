@@ -40,6 +40,18 @@ export interface RegistryCall extends Omit<OutgoingRequest, 'url' | 'peer' | 'su
     readonly from?: string;
 }
 
+/** Names the end of a wait as requests name theirs. */
+async function unlessGivenUp<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+    try {
+        return await work;
+    } catch (cause) {
+        if (signal.aborted) {
+            throw new OutgoingError('aborted', 'the request was given up', { cause });
+        }
+        throw cause;
+    }
+}
+
 /** What shows who asks. */
 interface Pass {
     readonly authorization: string;
@@ -64,19 +76,25 @@ export class RegistrySession {
         this.#options = options;
     }
 
-    /** Finds out how the registry wants to be asked. */
+    /** Finds out how the registry wants to be asked. @throws OutgoingError */
     async enter(signal: AbortSignal): Promise<void> {
-        await this.#door(signal);
+        await unlessGivenUp(signal, this.#door(signal));
     }
 
     /** Asks for something whose body the caller reads. @throws OutgoingError */
     async open(call: RegistryCall): Promise<OpenAnswer> {
-        return this.#ask(call, (http, request) => http.open(request));
+        return unlessGivenUp(
+            call.signal,
+            this.#ask(call, (http, request) => http.open(request)),
+        );
     }
 
     /** Asks for something of a modest size. @throws OutgoingError */
     async bytes(call: RegistryCall): Promise<BytesAnswer> {
-        return this.#ask(call, (http, request) => http.bytes({ ...request, maxBytes: MAX_ANSWER_BYTES }));
+        return unlessGivenUp(
+            call.signal,
+            this.#ask(call, (http, request) => http.bytes({ ...request, maxBytes: MAX_ANSWER_BYTES })),
+        );
     }
 
     async #ask<T>(
