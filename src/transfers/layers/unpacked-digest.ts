@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
+import { addAbortSignal } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { startDigest } from '../../base/digests/one-digest.js';
 import { ApiError, systemErrorCode, writeFailure } from '../../base/errors.js';
@@ -14,9 +14,10 @@ export const MAX_UNPACKED_SIZE = 214_748_364_800;
 const MAX_UNPACKED_SIZE_STR = '200 GiB';
 
 function failure(error: unknown): unknown {
-    const isBadData = /^Z_/.test((error as { readonly code?: unknown }).code?.toString() ?? '');
-    if (isBadData) {
-        return new ApiError('Download', `Download error: layer is no gzip file: ${shortReason(error)}`, {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    if (code.startsWith('Z_')) {
+        // The numbers of such errors are not the system's, though they look like them.
+        return new ApiError('Download', `Download error: layer is no gzip file: ${message}`, {
             cause: error,
         });
     }
@@ -39,28 +40,25 @@ export async function unpackedDigest(
     limit = MAX_UNPACKED_SIZE,
 ): Promise<string> {
     const digest = startDigest('sha256', size);
-    let unpacked = 0;
+    const packed = createReadStream(path, { highWaterMark: CHUNK_SIZE });
+    const unpacked = addAbortSignal(signal, createGunzip({ chunkSize: CHUNK_SIZE }));
+    packed.on('error', (error) => unpacked.destroy(error)).pipe(unpacked);
+    let count = 0;
     try {
-        await pipeline(
-            createReadStream(path, { highWaterMark: CHUNK_SIZE }),
-            createGunzip({ chunkSize: CHUNK_SIZE }),
-            async (bytes: AsyncIterable<Buffer>) => {
-                for await (const chunk of bytes) {
-                    unpacked += chunk.length;
-                    if (unpacked > limit) {
-                        const message = `Unpacked layer exceeds the maximum allowed size, ${MAX_UNPACKED_SIZE_STR}`;
-                        throw new ApiError('ImageFileTooBig', message);
-                    }
-                    await digest.push(chunk);
-                }
-            },
-            { signal },
-        );
+        for await (const chunk of unpacked as AsyncIterable<Buffer>) {
+            count += chunk.length;
+            if (count > limit) {
+                const message = `Unpacked layer exceeds the maximum allowed size, ${MAX_UNPACKED_SIZE_STR}`;
+                throw new ApiError('ImageFileTooBig', message);
+            }
+            await digest.push(chunk);
+        }
         return await digest.end();
     } catch (error) {
         signal.throwIfAborted();
         throw failure(error);
     } finally {
+        packed.destroy();
         digest.cancel();
     }
 }
