@@ -125,7 +125,8 @@ class LayerDownload {
         const writer = await part.begin().catch((error: unknown) => {
             throw writeFailure(error, `error storing layer: ${shortReason(error)}`);
         });
-        const body = this.#body();
+        // The signal may end them before anybody reads.
+        const body = this.#body().on('error', () => undefined);
         const source = Readable.from(this.#bytes(body, told), { objectMode: false });
         try {
             const received = await receiveFile({
@@ -141,7 +142,7 @@ class LayerDownload {
             return { ...received, compression: layer.compression ?? told.compression ?? 'none' };
         } finally {
             source.on('error', () => undefined).destroy();
-            body.on('error', () => undefined).destroy();
+            body.destroy();
         }
     }
 
