@@ -57,6 +57,7 @@ void t.test('what answers like no registry is none', async (t) => {
         [statusError(404, 'NOT_FOUND', 'x'), 'NotAvailable', 'registry quay.io does not support v2'],
         [statusError(500, 'X', 'x'), 'NotAvailable', 'registry quay.io does not support v2'],
         [new OutgoingError('malformed', 'x'), 'NotAvailable', 'registry quay.io does not support v2'],
+        [statusError(401, 'UNAUTHORIZED', 'go away'), 'UnauthorizedError', 'go away'],
         [new OutgoingError('connect', 'refused'), 'RemoteSourceError', 'refused'],
         [new OutgoingError('timeout', 'late'), 'RemoteSourceError', 'late'],
     ];

@@ -25,9 +25,16 @@ const MAX_LAYERS = 3;
 
 const OCI_MANIFEST_TYPE = MANIFEST_TYPES[1];
 
-/** Whatever answers, but not as a registry does, is none; one that cannot be reached may be. */
+/**
+ * Whatever answers, but not as a registry does, is none. One that cannot be reached may be one, and one that
+ * asks for what we have not is.
+ */
 function isNoRegistry(error: unknown): boolean {
-    return error instanceof OutgoingError && ['status', 'malformed', 'too-large'].includes(error.kind);
+    return (
+        error instanceof OutgoingError &&
+        ['status', 'malformed', 'too-large'].includes(error.kind) &&
+        error.status !== 401
+    );
 }
 
 /** @throws 501 `NotAvailable`; OutgoingError */
