@@ -17,7 +17,7 @@ function refusalIn(error: unknown): OutgoingError | undefined {
  */
 export function hostRefusal(
     error: unknown,
-    field: 'source' | 'file_url' | 'repo' | 'repoAndTag',
+    field: 'source' | 'file_url' | 'repo' | 'repoAndTag' | 'alias',
 ): ApiError | undefined {
     const refusal = refusalIn(error);
     return refusal === undefined

@@ -3,6 +3,7 @@ import type { HttpClient, OpenAnswer } from '../base/http-client.js';
 import { OutgoingError } from '../base/http-errors.js';
 import { openedFile, partHeaders } from '../remotes/file-parts.js';
 import type { OpenedSourceFile, ResumePoint } from '../remotes/image-source.js';
+import { downloadFailure, isTruncation, wrongLength } from '../transfers/download-errors.js';
 import { ResumableBody } from '../transfers/resumable-body.js';
 import { Retries, type RetryPolicy } from '../transfers/retries.js';
 import type { ImageServices, RequestContext } from './context.js';
@@ -13,25 +14,6 @@ const RETRIES: RetryPolicy = { attempts: 4, minMs: 1000, maxMs: 60_000, progress
 
 /** Where nothing can go on. */
 const NO_RETRIES: RetryPolicy = { ...RETRIES, attempts: 1 };
-
-/** Messages of OpenSSL name lines of its source; its reasons are words. */
-function wordsOf(error: Error): string {
-    const { code, reason } = error as { readonly code?: unknown; readonly reason?: unknown };
-    const isOpenSsl = typeof code === 'string' && code.startsWith('ERR_SSL_');
-    return isOpenSsl && typeof reason === 'string' ? reason : error.message;
-}
-
-/** What the system, TLS or the other side said; our own words for the rest. */
-function textOf(error: unknown): string {
-    const cause = error instanceof OutgoingError && error.kind === 'connect' ? error.cause : undefined;
-    const first: unknown = cause instanceof AggregateError ? cause.errors.at(-1) : cause;
-    const said = first instanceof Error ? first : error;
-    return said instanceof Error ? wordsOf(said) : String(said);
-}
-
-function isTruncation(error: unknown): boolean {
-    return error instanceof OutgoingError && (error.kind === 'connect' || error.kind === 'malformed');
-}
 
 /** A file that any web server gives, fetched for a caller (jobs-and-imports 7.3). */
 export class WebFile {
@@ -86,20 +68,14 @@ export class WebFile {
         if (signal.aborted && signal.reason instanceof ApiError) {
             return signal.reason;
         }
-        return (
-            hostRefusal(error, 'file_url') ??
-            new ApiError('Download', this.#messageOf(error), { cause: error })
-        );
+        return hostRefusal(error, 'file_url') ?? this.#failureOf(error);
     }
 
-    #messageOf(error: unknown): string {
-        if (error instanceof OutgoingError && error.status !== undefined) {
-            return `HTTP ${error.status} error attempting to download image`;
-        }
+    #failureOf(error: unknown): ApiError {
         if (this.#size !== undefined && this.#body !== undefined && isTruncation(error)) {
-            return `"Content-Length" header, ${this.#size}, does not match downloaded size, ${this.#body.offset}`;
+            return wrongLength(this.#size, this.#body.offset, error);
         }
-        return `Error getting image: Error: ${textOf(error)}`;
+        return downloadFailure(error);
     }
 
     async #begin(): Promise<void> {

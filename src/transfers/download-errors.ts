@@ -1,5 +1,7 @@
 import { MAX_IMAGE_SIZE, MAX_IMAGE_SIZE_STR } from '../base/constants.js';
 import { ApiError } from '../base/errors.js';
+import { OutgoingError } from '../base/http-errors.js';
+import { IdleError } from './source-reader.js';
 
 /**
  * Refuses a file that is announced as larger than any may be (jobs-and-imports 3.3 #8, 7.3 #12).
@@ -17,9 +19,44 @@ export function requireAllowedSize(size: number | undefined): void {
 }
 
 /** 400 for a file that has another length than was announced (jobs-and-imports 3.3 #9, 7.3). */
-export function wrongLength(expected: number, size: number): ApiError {
+export function wrongLength(expected: number, size: number, cause?: unknown): ApiError {
     return new ApiError(
         'Download',
         `"Content-Length" header, ${expected}, does not match downloaded size, ${size}`,
+        { cause },
     );
+}
+
+/** Messages of OpenSSL name lines of its source; its reasons are words. */
+function wordsOf(error: Error): string {
+    const { code, reason } = error as { readonly code?: unknown; readonly reason?: unknown };
+    const isOpenSsl = typeof code === 'string' && code.startsWith('ERR_SSL_');
+    return isOpenSsl && typeof reason === 'string' ? reason : error.message;
+}
+
+/** What the system, TLS or the other side said; our own words for the rest. */
+function textOf(error: unknown): string {
+    const cause = error instanceof OutgoingError && error.kind === 'connect' ? error.cause : undefined;
+    const first: unknown = cause instanceof AggregateError ? cause.errors.at(-1) : cause;
+    const said = first instanceof Error ? first : error;
+    return said instanceof Error ? wordsOf(said) : String(said);
+}
+
+/** Whether a body ended, or its connection was lost, before its last byte. */
+export function isTruncation(error: unknown): boolean {
+    return error instanceof OutgoingError && (error.kind === 'connect' || error.kind === 'malformed');
+}
+
+/** Whether a server gave no byte for too long. */
+export function isStall(error: unknown): boolean {
+    return error instanceof OutgoingError && (error.kind === 'timeout' || error.cause instanceof IdleError);
+}
+
+/** 400 for a file that a web server does not give (jobs-and-imports 7.3 #8). */
+export function downloadFailure(error: unknown): ApiError {
+    const message =
+        error instanceof OutgoingError && error.status !== undefined
+            ? `HTTP ${error.status} error attempting to download image`
+            : `Error getting image: Error: ${textOf(error)}`;
+    return new ApiError('Download', message, { cause: error });
 }

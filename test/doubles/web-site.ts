@@ -6,29 +6,35 @@ import { HttpService, sendJson, type ServedRequest } from './http-service.js';
 /** How one path of a {@link WebSite} is answered. */
 export type Page = (request: ServedRequest, response: ServerResponse) => void;
 
-/** A web server that speaks TLS; what it has no page for is 404. */
+/** How to start a {@link WebSite}. */
+export interface WebSiteOptions {
+    /** It does not speak TLS. */
+    readonly isPlain?: boolean;
+}
+
+/** A web server that speaks TLS, or not; what it has no page for is 404. */
 export class WebSite {
     readonly service: HttpService;
-    /** PEM; whoever trusts it trusts the site. */
+    /** PEM; whoever trusts it trusts the site. Empty without TLS. */
     readonly certificate: string;
     readonly #pages = new Map<string, Page>();
 
-    constructor() {
-        const tls = selfSigned('127.0.0.1');
-        this.certificate = tls.certificate;
+    constructor({ isPlain = false }: WebSiteOptions = {}) {
+        const tls = isPlain ? undefined : selfSigned('127.0.0.1');
+        this.certificate = tls?.certificate ?? '';
         this.service = new HttpService(
             (request, response) => {
                 const page = this.#pages.get(request.path);
                 if (page === undefined) sendJson(response, 404, {});
                 else page(request, response);
             },
-            { tls },
+            tls === undefined ? {} : { tls },
         );
     }
 
     /** Starts a site that is stopped with the test. */
-    static async start(t: Test): Promise<WebSite> {
-        const site = new WebSite();
+    static async start(t: Test, options: WebSiteOptions = {}): Promise<WebSite> {
+        const site = new WebSite(options);
         await site.service.start();
         t.teardown(() => site.service.stop());
         return site;

@@ -1,6 +1,5 @@
 import { createImage } from '../../images/create-image.js';
 import { createFromVm } from '../../jobs/from-vm/create-from-vm.js';
-import { unavailableAction } from '../unavailable.js';
 import type { Call } from '../call.js';
 import { documentReply } from '../document.js';
 import type { Action, Endpoint } from '../endpoint.js';
@@ -8,6 +7,7 @@ import { accountParameter, channelParameter } from '../parameters.js';
 import type { Reply } from '../reply.js';
 import { jobReply } from '../workflow-api.js';
 import { importDockerAction } from './import-docker-action.js';
+import { importLxdAction } from './import-lxd-action.js';
 
 async function create(call: Call): Promise<Reply> {
     const { raw } = await createImage(call.services.images, call.context, call.body);
@@ -52,9 +52,5 @@ export const createImageEndpoint: Endpoint = {
     parameters: [accountParameter, channelParameter],
     chain: ['AUTH', 'WRITER', 'CHAN', 'BODY'],
     withoutAction: { chain: [], handle: create, emptyIsUnknown: true },
-    actions: [
-        createFromVmAction,
-        importDockerAction,
-        unavailableAction('import-lxd-image', 'AdminImportLxdImage'),
-    ],
+    actions: [createFromVmAction, importDockerAction, importLxdAction],
 };
