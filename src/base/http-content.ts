@@ -74,35 +74,39 @@ export class ContentSender {
 
     async *#chunks(): AsyncGenerator<Buffer> {
         this.#watch();
-        const source = await this.#open();
-        for await (const chunk of source as AsyncIterable<Buffer>) {
+        const chunks = await this.#open();
+        while (!this.isSent) {
+            const chunk = await this.#next(chunks);
             this.#sent += chunk.length;
             if (this.#sent > this.#content.length) {
-                break;
+                throw this.#unreadable(`more than ${this.#content.length} bytes`);
             }
             this.#content.onSent?.(this.#sent);
             this.#timer?.refresh();
             yield chunk;
-            if (this.isSent) {
-                break;
-            }
         }
         clearTimeout(this.#timer);
-        if (!this.isSent) {
-            throw this.#unreadable(`${this.#sent} bytes instead of ${this.#content.length}`);
-        }
     }
 
-    async #open(): Promise<Readable> {
+    async #open(): Promise<AsyncIterator<Buffer>> {
         const source = await this.#content.open().catch((cause: unknown) => {
             throw this.#unreadable('it cannot be opened', cause);
         });
         this.#source = source;
-        source.once('error', (cause) => this.#unreadable('reading failed', cause));
         if (this.#isClosed) {
             discard(source);
         }
-        return source;
+        return source[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    }
+
+    async #next(chunks: AsyncIterator<Buffer>): Promise<Buffer> {
+        const next = await chunks.next().catch((cause: unknown) => {
+            throw this.#unreadable('reading failed', cause);
+        });
+        if (next.done === true) {
+            throw this.#unreadable(`${this.#sent} bytes instead of ${this.#content.length}`);
+        }
+        return next.value;
     }
 
     #unreadable(reason: string, cause?: unknown): OutgoingError {

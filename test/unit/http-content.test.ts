@@ -4,9 +4,9 @@ import { Readable } from 'node:stream';
 import t, { type Test } from 'tap';
 import type { OutgoingRequest } from '#lib/base/http-client.js';
 import { bytesContent, type RequestContent } from '#lib/base/http-content.js';
-import { OutgoingError } from '#lib/base/http-errors.js';
 import { sendJson } from '../doubles/http-service.js';
 import { makeClient, serve } from '../helpers/outgoing.js';
+import { failureOf } from '../helpers/registry-repositories.js';
 import { eventually, freePort } from '../helpers/server-process.js';
 
 const CHUNK = Buffer.alloc(64 * 1024, 'c');
@@ -65,15 +65,6 @@ async function listen(t: Test, handle: RequestListener): Promise<string> {
     return `http://127.0.0.1:${address.port}`;
 }
 
-async function failureOf(work: Promise<unknown>): Promise<OutgoingError> {
-    const error: unknown = await work.then(
-        () => new Error('it did not fail'),
-        (thrown: unknown) => thrown,
-    );
-    if (error instanceof OutgoingError) return error;
-    throw error;
-}
-
 function put(url: string, content: RequestContent, more: Partial<OutgoingRequest> = {}): OutgoingRequest {
     return { url, peer: 'registry', method: 'PUT', content, signal: new AbortController().signal, ...more };
 }
@@ -114,7 +105,7 @@ void t.test('content that cannot be read', async (t) => {
     const { client } = makeClient(t, { maxSockets: 1 });
     const rows: [string, RequestContent, RegExp][] = [
         ['too short', new Watched(300_000, 200_000), /200000 bytes instead of 300000/],
-        ['too long', new Watched(200_000, 300_000), /instead of 200000/],
+        ['too long', new Watched(200_000, 300_000), /more than 200000 bytes/],
         ['broken', new Watched(300_000, 100_000, new Error('EIO: /secret/place')), /reading failed/],
         [
             'missing',
