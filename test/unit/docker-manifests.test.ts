@@ -112,8 +112,8 @@ void t.test('manifests that are refused', async (t) => {
         [{ ...IMAGE, config: null }, 'invalid config in busybox:1 manifest: not an object'],
         [{ ...IMAGE, config: { digest: 1 } }, `invalid config in busybox:1 manifest: ${LAYER}`],
         [
-            { ...IMAGE, layers: many(501, LAYERS[1] ?? null) },
-            'too many layers in busybox:1 manifest: 501 (max 500)',
+            { ...IMAGE, layers: many(257, LAYERS[1] ?? null) },
+            'too many layers in busybox:1 manifest: 257 (max 256)',
         ],
         [
             { manifests: many(1001, entry('a', 'a', 'a')) },

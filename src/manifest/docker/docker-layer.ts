@@ -1,6 +1,9 @@
 import type { FileCompression } from '../../base/constants.js';
 import type { JsonObject } from '../types.js';
 
+/** Most layers of an image. Docker itself makes no more than 127. */
+export const MAX_LAYERS = 256;
+
 /** A layer of a Docker image: an image of its own here (jobs-and-imports 5.3). */
 export interface DockerLayer {
     /** From the digests of the chain up to this layer. */

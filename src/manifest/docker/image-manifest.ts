@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { ApiError } from '../../base/errors.js';
 import { isObject } from '../coerce.js';
 import type { JsonObject, JsonValue } from '../types.js';
+import { MAX_LAYERS } from './docker-layer.js';
 import { parseJsonObject, reasonOf } from './json-document.js';
 import { type ManifestKind, manifestKindOf } from './media-types.js';
 import { parseSchema1, type Schema1Manifest } from './schema1.js';
@@ -45,8 +46,6 @@ export interface ManifestList {
 /** A manifest as a registry has it (jobs-and-imports 5.2). */
 export type DockerManifest = ImageManifest | ManifestList | Schema1Manifest;
 
-/** Most layers of an image. Docker itself makes no more than 127. */
-const MAX_LAYERS = 500;
 /** Most images in a list. */
 const MAX_LIST_ENTRIES = 1000;
 

@@ -1,7 +1,7 @@
 import { ApiError, validationFailed } from '../../base/errors.js';
 import { isObject } from '../coerce.js';
 import type { JsonObject, JsonValue } from '../types.js';
-import type { DockerLayer } from './docker-layer.js';
+import { type DockerLayer, MAX_LAYERS } from './docker-layer.js';
 import { chainOf } from './image-layers.js';
 import { parseJsonObject, reasonOf, shownText } from './json-document.js';
 import { verifySignatures } from './signed-document.js';
@@ -17,9 +17,6 @@ export interface Schema1Manifest {
     /** Base layer first, without empty layers; never empty. */
     readonly layers: readonly DockerLayer[];
 }
-
-/** Most layers of an image, empty ones included. */
-const MAX_LAYERS = 500;
 
 /** What stands in front of the instruction that has made an empty layer. */
 const NOP = ' #(nop) ';
