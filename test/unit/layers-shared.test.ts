@@ -4,6 +4,7 @@ import { existsSync, renameSync } from 'node:fs';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { digestPool } from '#lib/base/digests/digest-pool.js';
+import type { HeldLayer } from '#lib/transfers/layers/layer.js';
 import { Gate } from '../doubles/gate.js';
 import { type BlobAnswer, type Fetching, LayerPlace, ScriptedBlob } from '../helpers/layer-place.js';
 import { eventually } from '../helpers/server-process.js';
@@ -155,10 +156,23 @@ void t.test('it stays while somebody needs it', async (t) => {
     again.release();
     const third = await place.fetch(blob.wanted).held;
     t.same(place.names(), place.pair(blob.wanted.uuid), 'released, it waits for a later pull');
-    renameSync(`${third.layer.path}`, `${third.layer.path}.moved`);
+    renameSync(third.layer.path, `${third.layer.path}.moved`);
     await third.discard();
     t.same(place.names(), [`${blob.wanted.uuid}.data.moved`], 'it may have been moved away');
     t.equal(blob.asked.length, 2);
+});
+
+void t.test('who comes while it is let go gets it whole', async (t) => {
+    const place = new LayerPlace(t);
+    const blob = new ScriptedBlob(randomBytes(1000));
+    let held = await place.fetch(blob.wanted).held;
+    for (let times = 1; times <= 20; times += 1) {
+        const before = times % 2 === 0 ? held.discard() : undefined;
+        const next = place.fetch(blob.wanted);
+        await Promise.all([before ?? held.discard(), next.held]);
+        held = await next.held;
+        t.ok(existsSync(held.layer.path), `${times}`);
+    }
 });
 
 void t.test('two processes on the same files', async (t) => {
@@ -179,65 +193,110 @@ void t.test('two processes on the same files', async (t) => {
     t.equal(twin.asked.length, 2);
 });
 
-/** What may happen next to a layer that several want. */
+/** What may happen next to a layer that several want; between two moves there may be time for others. */
 type Move =
     | { readonly kind: 'come' | 'leave' | 'discard' | 'release'; readonly who: number }
-    | { readonly kind: 'pass' };
+    | { readonly kind: 'pass' | 'turn' | 'settle' };
 
 const WHO = fc.nat({ max: 3 });
 const MOVES: fc.Arbitrary<readonly Move[]> = fc.array(
     fc.oneof(
         fc.record({ kind: fc.constantFrom('come', 'leave', 'discard', 'release'), who: WHO }),
-        fc.constant({ kind: 'pass' } as const),
+        fc.record({ kind: fc.constantFrom('pass', 'turn', 'settle') }),
     ),
-    { minLength: 1, maxLength: 20 },
+    { minLength: 1, maxLength: 40 },
 );
 
-/** Plays moves, with up to four callers at a time, and looks after each whether what is held is there. */
-async function play(t: Test, place: LayerPlace, moves: readonly Move[], isBad: boolean): Promise<void> {
-    const gate = new Gate();
-    const blob = new ScriptedBlob(
-        randomBytes(400_000),
-        Array.from({ length: 40 }, (_, at) => ({
-            gate: { at: 300_000, gate },
+/** Up to four callers that want the same layer, which is on its way until the gate opens. */
+class Crowd {
+    readonly blob: ScriptedBlob;
+    readonly #place: LayerPlace;
+    readonly #gate = new Gate();
+    #isOpen: boolean;
+    readonly #callers = new Map<number, Fetching>();
+    readonly #held = new Map<number, HeldLayer>();
+    readonly #discards: Promise<void>[] = [];
+
+    constructor(place: LayerPlace, isBad: boolean, isOpen: boolean) {
+        this.#place = place;
+        this.#isOpen = isOpen;
+        if (isOpen) this.#gate.resume();
+        const answers = Array.from({ length: 40 }, (_, at) => ({
+            gate: { at: 300_000, gate: this.#gate },
             ...(isBad && at % 3 === 0 ? { instead: randomBytes(1000) } : {}),
-        })),
-    );
-    const callers = new Map<number, Fetching>();
-    const held = new Map<number, Awaited<Fetching['held']>>();
-    for (const move of moves) {
-        if (move.kind === 'pass') {
-            gate.resume();
-        } else if (move.kind === 'come' && !callers.has(move.who)) {
-            const { who } = move;
-            const fetching = place.fetch(blob.wanted);
-            callers.set(who, fetching);
-            fetching.held.then(
-                (layer) => held.set(who, layer),
-                () => callers.delete(who),
-            );
-        } else if (move.kind === 'leave') {
-            callers.get(move.who)?.leave();
-        } else {
-            const layer = held.get(move.who);
-            held.delete(move.who) && callers.delete(move.who);
-            if (move.kind === 'discard') await layer?.discard();
-            else layer?.release();
-        }
-        await new Promise(setImmediate);
-        for (const { layer } of held.values()) {
-            t.ok(existsSync(layer.path), 'what is held is there') || t.comment(JSON.stringify(moves));
+        }));
+        this.blob = new ScriptedBlob(randomBytes(400_000), answers);
+    }
+
+    async move(move: Move): Promise<void> {
+        switch (move.kind) {
+            case 'pass':
+                this.#gate.resume();
+                this.#isOpen = true;
+                break;
+            case 'turn':
+                await new Promise(setImmediate);
+                break;
+            case 'settle':
+                // Before the gate is open nobody gets anything.
+                await (this.#isOpen && Promise.all([...this.#callers.values()].map(failed)));
+                break;
+            case 'come':
+                this.#come(move.who);
+                break;
+            case 'leave':
+                this.#callers.get(move.who)?.leave();
+                break;
+            default:
+                this.#letGo(move.who, move.kind);
         }
     }
-    gate.resume();
-    await Promise.all([...callers.values()].map(failed));
-    await Promise.all([...held.values()].map((layer) => layer.discard()));
+
+    /** What is held and not there. */
+    missing(): readonly string[] {
+        return [...this.#held.values()].map(({ layer }) => layer.path).filter((path) => !existsSync(path));
+    }
+
+    async end(): Promise<void> {
+        this.#gate.resume();
+        await Promise.all([...this.#callers.values()].map(failed));
+        [...this.#held.keys()].forEach((who) => this.#letGo(who, 'discard'));
+        await Promise.all(this.#discards);
+    }
+
+    #come(who: number): void {
+        if (this.#callers.has(who)) return;
+        const fetching = this.#place.fetch(this.blob.wanted);
+        this.#callers.set(who, fetching);
+        fetching.held.then(
+            (held) => this.#held.set(who, held),
+            () => this.#callers.delete(who),
+        );
+    }
+
+    #letGo(who: number, kind: 'discard' | 'release'): void {
+        const held = this.#held.get(who);
+        if (held === undefined) return;
+        this.#held.delete(who);
+        this.#callers.delete(who);
+        if (kind === 'release') held.release();
+        else this.#discards.push(held.discard());
+    }
+}
+
+async function play(t: Test, crowd: Crowd, place: LayerPlace, moves: readonly Move[]): Promise<void> {
+    for (const move of moves) {
+        await crowd.move(move);
+        t.same(crowd.missing(), [], 'what is held is there');
+    }
+    await crowd.end();
+    const { wanted } = crowd.blob;
     await eventually('nothing is left but what may be needed', 5000, () => {
         const names = place.names();
-        return names.length === 0 || names.join() === place.pair(blob.wanted.uuid).join();
+        return names.length === 0 || names.join() === place.pair(wanted.uuid).join();
     });
-    const last = await place.fetch(blob.wanted).held;
-    t.equal(last.layer.digest, blob.wanted.digest);
+    const last = await place.fetch(wanted).held;
+    t.equal(last.layer.digest, wanted.digest);
     await last.discard();
     t.same(place.names(), []);
 }
@@ -245,7 +304,9 @@ async function play(t: Test, place: LayerPlace, moves: readonly Move[], isBad: b
 void t.test('any order of coming, going and letting go', async (t) => {
     const place = new LayerPlace(t);
     await fc.assert(
-        fc.asyncProperty(MOVES, fc.boolean(), (moves, isBad) => play(t, place, moves, isBad)),
+        fc.asyncProperty(MOVES, fc.boolean(), fc.boolean(), (moves, isBad, isOpen) =>
+            play(t, new Crowd(place, isBad, isOpen), place, moves),
+        ),
         { numRuns: Number(process.env['LAYER_RUNS'] ?? 60) },
     );
 });
