@@ -191,16 +191,16 @@ async function sendContent(
     try {
         const signal = AbortSignal.any([asked.signal, sender.signal]);
         const answer = await dispatcher.request({ ...asked, body: sender.body, signal });
+        // Not before: an answer that comes early is lost when what it answers breaks off.
+        answer.body.once('close', () => sender.close());
         if (isSuccess(answer.statusCode) && !sender.isSent) {
             discard(answer.body);
             throw new OutgoingError('malformed', 'a success was told before everything was sent');
         }
         return answer;
     } catch (error) {
-        throw sender.failure ?? error;
-    } finally {
-        // What was refused before its end is not sent on.
         sender.close();
+        throw sender.failure ?? error;
     }
 }
 

@@ -86,7 +86,7 @@ void t.test('content as it is sent', async (t) => {
         content.told,
         content.told.toSorted((a, b) => a - b),
     );
-    t.ok(content.isGivenBack);
+    await eventually('the content to be given back', 5000, () => content.isGivenBack);
 
     const empty = new Watched(0);
     await client.bytes(put(service.url, empty, { method: 'POST' }));
@@ -157,7 +157,11 @@ void t.test('answers before the end', async (t) => {
     const url = await listen(t, (request, response) => {
         if (request.url === '/cut') request.once('data', () => request.socket.destroy());
         else if (request.url === '/early') response.writeHead(201).end();
-        else sendJson(response, 413, { errors: [{ code: 'TOO_LARGE' }] });
+        else if (request.url === '/late') {
+            response.writeHead(413).write('{"errors":');
+            request.resume();
+            setTimeout(() => response.end('[]}'), 50);
+        } else sendJson(response, 413, { errors: [{ code: 'TOO_LARGE' }] });
     });
     const { client } = makeClient(t);
     const length = 64 * MIB;
@@ -167,10 +171,18 @@ void t.test('answers before the end', async (t) => {
         status: 413,
         body: { errors: [{ code: 'TOO_LARGE' }] },
     });
-    t.ok(refused.isGivenBack && refused.produced < length, 'the rest is not sent');
+    await eventually('the content to be given back', 5000, () => refused.isGivenBack);
+    t.ok(refused.produced < length, 'the rest is not sent');
+    const spelled = new Watched(64 * length);
+    t.match(await failureOf(client.bytes(put(`${url}/late`, spelled))), {
+        status: 413,
+        body: { errors: [] },
+    });
+    await eventually('the content to be given back', 5000, () => spelled.isGivenBack);
+    t.ok(spelled.produced < spelled.length);
     const early = new Watched(length);
     t.match(await failureOf(client.bytes(put(`${url}/early`, early))), { kind: 'malformed' });
-    t.ok(early.isGivenBack);
+    await eventually('the content to be given back', 5000, () => early.isGivenBack);
     const cut = new Watched(length);
     t.match(await failureOf(client.bytes(put(`${url}/cut`, cut))), { kind: 'connect' });
     t.ok(cut.isGivenBack);
@@ -220,7 +232,7 @@ void t.test('content and redirects', async (t) => {
         t.match(service.requests[1], { path: '/end', method: 'PUT', headers }, String(status));
         t.equal(service.requests[1]?.body.length, 100_000);
         t.equal(content.sources.length, 2, 'opened anew');
-        t.ok(content.isGivenBack);
+        await eventually('the content to be given back', 5000, () => content.isGivenBack);
         t.match(await failureOf(client.bytes(put(url, content))), { kind: 'status', status });
     }
     await client.bytes(
