@@ -210,7 +210,8 @@ async function sendContent(
  * wrong is an {@link OutgoingError}.
  *
  * A connection that cannot be made is tried twice more; so is one that is lost before the answer to
- * a GET or HEAD, as kept connections can be. GET and HEAD follow up to five redirects.
+ * a GET or HEAD, as kept connections can be. GET and HEAD follow up to five redirects; content does so
+ * only where the caller says so, and the status that it is to be sent again.
  */
 export class HttpClient {
     readonly #config: OutgoingSettingsSource;
