@@ -127,6 +127,8 @@ export abstract class LoopbackServer {
     }
 
     async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+        // A request that breaks off loses it.
+        const { socket } = request;
         const url = new URL(request.url ?? '/', this.url);
         const path = decodeURIComponent(url.pathname);
         const method = request.method ?? '';
@@ -151,7 +153,7 @@ export abstract class LoopbackServer {
             }
         } catch {
             // Cut off by a fault, or gone by itself.
-            request.socket.destroy();
+            socket.destroy();
         } finally {
             logged.done = true;
             this.#log.changed();
