@@ -123,8 +123,8 @@ export class LayerPlace {
     readonly layers: Layers;
     readonly #log;
 
-    constructor(t: Test, rules: Partial<DownloadRules> = {}) {
-        this.base = t.testdir();
+    constructor(t: Test, rules: Partial<DownloadRules> = {}, base = t.testdir()) {
+        this.base = base;
         const { log, records } = recordingLog();
         this.#log = log;
         this.records = records;

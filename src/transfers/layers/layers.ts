@@ -50,6 +50,7 @@ export class Layers implements LayerFetcher {
     readonly #downloads = new Places(MAX_DOWNLOADS);
     readonly #unpacking = new Places(MAX_UNPACKING);
     #tidying: Promise<void> | undefined;
+    #hasFree = false;
 
     constructor(options: LayersOptions) {
         this.#options = options;
@@ -185,15 +186,20 @@ export class Layers implements LayerFetcher {
         });
     }
 
-    /** Once at a time; who comes meanwhile counts on the next one. */
+    /** Once at a time, and once more when pairs have become free meanwhile. */
     #tidySoon(): void {
-        this.#tidying ??= this.tidy(new AbortController().signal)
-            .then(
-                () => undefined,
-                (err: unknown) => this.#log.warn({ err }, 'staged layers could not be tidied'),
-            )
-            .finally(() => {
-                this.#tidying = undefined;
+        this.#hasFree = true;
+        this.#tidying ??= this.#tidyWhileFree().finally(() => {
+            this.#tidying = undefined;
+        });
+    }
+
+    async #tidyWhileFree(): Promise<void> {
+        while (this.#hasFree) {
+            this.#hasFree = false;
+            await this.tidy(new AbortController().signal).catch((err: unknown) => {
+                this.#log.warn({ err }, 'staged layers could not be tidied');
             });
+        }
     }
 }
