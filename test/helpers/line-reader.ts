@@ -19,6 +19,7 @@ export class LineReader {
         this.message = message;
         message.on('error', (error) => (this.#error = error));
         this.#interface = createInterface({ input: message });
+        this.#interface.on('error', (error: Error) => (this.#error = error));
         this.#interface.on('line', (line) => {
             this.lines.push(JSON.parse(line) as Document);
             this.#wake();
