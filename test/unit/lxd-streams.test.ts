@@ -10,7 +10,10 @@ import { findLxdImage } from '#lib/manifest/lxd/products.js';
 import { productsPath } from '#lib/manifest/lxd/streams-index.js';
 import { fileAddress } from '#lib/remotes/simplestreams/file-address.js';
 
-const [A, B, C, D] = ['a', 'b', 'c', 'd'].map((digit) => digit.repeat(64));
+const A = 'a'.repeat(64);
+const B = 'b'.repeat(64);
+const C = 'c'.repeat(64);
+const D = 'd'.repeat(64);
 const META = { path: 'm/lxd.tar.xz', size: 5, sha256: A };
 
 function root(ftype: string, more: object = {}): object {
@@ -89,7 +92,7 @@ void t.test('the file with the file system, and the fingerprint', (t) => {
     );
     const combined = {
         ...all,
-        'lxd_combined.tar.gz': { path: 'c.tar.bz2', size: 1, sha256: D?.toUpperCase() },
+        'lxd_combined.tar.gz': { path: 'c.tar.bz2', size: 1, sha256: D.toUpperCase() },
     };
     t.match(ofItems(combined).version, {
         ftype: 'lxd_combined.tar.gz',
@@ -193,7 +196,10 @@ void t.test('paths', (t) => {
 
 /** Documents that are nearly right, with anything where something should be. */
 function nearly(): fc.Arbitrary<unknown> {
-    const junk = fc.oneof(fc.jsonValue(), fc.constantFrom('constructor', '__proto__', 1e308, -1));
+    const junk = fc.oneof(
+        fc.jsonValue({ maxDepth: 1 }),
+        fc.constantFrom('constructor', '__proto__', 1e308, -1),
+    );
     const key = fc.constantFrom(
         'constructor',
         '__proto__',
@@ -260,7 +266,7 @@ void t.test('whatever a server answers is refused, or makes a manifest', (t) => 
                 made += 1;
             });
         }),
-        { numRuns: 500 },
+        { numRuns: 300 },
     );
     t.ok(made > 5, `${made} manifests`);
     t.end();
