@@ -1,4 +1,5 @@
 import { benchDatacenter } from './datacenter.js';
+import { benchDocker } from './docker.js';
 import { benchManyImages } from './many-images.js';
 import { benchManta } from './manta.js';
 import { benchTransfers } from './transfers.js';
@@ -6,6 +7,7 @@ import { benchTransfers } from './transfers.js';
 /** All measurements by name; `make bench` runs them all, `make bench BENCH=name` one. */
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
     datacenter: () => benchDatacenter(),
+    docker: () => benchDocker(),
     'many-images': () => benchManyImages(),
     manta: () => benchManta(),
     transfers: () => benchTransfers(),

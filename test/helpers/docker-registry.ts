@@ -80,7 +80,10 @@ export class DockerRegistry {
     }
 
     /** Starts a registry, which is removed with the test. */
-    static async start(t: Test, options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
+    static async start(
+        t: Pick<Test, 'teardown'>,
+        options: DockerRegistryOptions = {},
+    ): Promise<DockerRegistry> {
         const registry = new DockerRegistry(await freePort(), options);
         t.teardown(() => registry.#remove());
         await registry.tokens?.start();
