@@ -6,18 +6,18 @@ import { parseJsonObject } from './json-document.js';
 /** How a signature is made with a kind of key (RFC 7518, 3.1). */
 interface Algorithm {
     readonly hash: 'sha256' | 'sha384' | 'sha512';
-    readonly keyType: 'ec' | 'rsa';
+    readonly keyType: 'EC' | 'RSA';
     /** Of EC keys, as Node names it. */
     readonly curve?: string;
 }
 
 const ALGORITHMS: ReadonlyMap<string, Algorithm> = new Map<string, Algorithm>([
-    ['ES256', { hash: 'sha256', keyType: 'ec', curve: 'prime256v1' }],
-    ['ES384', { hash: 'sha384', keyType: 'ec', curve: 'secp384r1' }],
-    ['ES512', { hash: 'sha512', keyType: 'ec', curve: 'secp521r1' }],
-    ['RS256', { hash: 'sha256', keyType: 'rsa' }],
-    ['RS384', { hash: 'sha384', keyType: 'rsa' }],
-    ['RS512', { hash: 'sha512', keyType: 'rsa' }],
+    ['ES256', { hash: 'sha256', keyType: 'EC', curve: 'prime256v1' }],
+    ['ES384', { hash: 'sha384', keyType: 'EC', curve: 'secp384r1' }],
+    ['ES512', { hash: 'sha512', keyType: 'EC', curve: 'secp521r1' }],
+    ['RS256', { hash: 'sha256', keyType: 'RSA' }],
+    ['RS384', { hash: 'sha384', keyType: 'RSA' }],
+    ['RS512', { hash: 'sha512', keyType: 'RSA' }],
 ]);
 
 /** Most signatures of a document. */
@@ -83,20 +83,31 @@ function algorithmOf({ alg, x5c }: JsonObject): Algorithm {
     return algorithm;
 }
 
+function importKey(key: JsonWebKey): KeyObject {
+    try {
+        return createPublicKey({ key, format: 'jwk' });
+    } catch (cause) {
+        throw new Error('its key is none', { cause });
+    }
+}
+
 /** The public key in a header, of the kind the algorithm needs; whatever else the header holds of it is left. */
 function keyOf({ jwk }: JsonObject, { keyType, curve }: Algorithm): KeyObject {
     if (!isObject(jwk)) {
         throw new Error('it has no key');
     }
-    const names = keyType === 'ec' ? ['kty', 'crv', 'x', 'y'] : ['kty', 'n', 'e'];
+    const names = keyType === 'EC' ? ['crv', 'x', 'y'] : ['n', 'e'];
     const parts = names.map((name): [string, unknown] => [name, jwk[name]]);
+    if (jwk['kty'] !== keyType) {
+        throw new Error(`its algorithm needs a key of type ${keyType}`);
+    }
     if (!parts.every(([, part]) => typeof part === 'string' && part.length <= MAX_KEY_NUMBER)) {
         throw new Error('its key is incomplete');
     }
-    const key = createPublicKey({ key: Object.fromEntries(parts) as JsonWebKey, format: 'jwk' });
+    const key = importKey({ ...Object.fromEntries(parts), kty: keyType });
     const { namedCurve, modulusLength } = key.asymmetricKeyDetails ?? {};
-    if (key.asymmetricKeyType !== keyType || namedCurve !== curve) {
-        throw new Error('its key is not of the kind its algorithm needs');
+    if (namedCurve !== curve) {
+        throw new Error('its algorithm needs a key on another curve');
     }
     if (modulusLength !== undefined && (modulusLength < MIN_RSA_BITS || modulusLength > MAX_RSA_BITS)) {
         throw new Error(
