@@ -1,9 +1,11 @@
 // AdminPushDockerImage on a running server, into Debian's registry (http-api 3.7, jobs-and-imports 5.6).
+import type { IncomingMessage } from 'node:http';
 import t, { type Test } from 'tap';
 import type { ImageSpec } from '../helpers/docker-images.js';
 import { DockerRegistry, noDockerRegistry } from '../helpers/docker-registry.js';
 import { HttpClient } from '../helpers/http-client.js';
 import { FATHER, gzipFile, UNKNOWN, USERS, type Fixture } from '../helpers/images.js';
+import { call, connect, expectFailure } from '../helpers/library-client.js';
 import { layerFixtures, pushBody, REQUEST_ID, wholeImage, type WholeImage } from '../helpers/push-bench.js';
 import { authHeader, beginPush, push, pushPath } from '../helpers/push-calls.js';
 import { closingLines, errorLine, shortId, statuses } from '../helpers/push-lines.js';
@@ -201,6 +203,23 @@ await t.test('the lines as they are sent', { skip }, async (t) => {
         ].join(''),
     );
     await requireThere(t, registry, image, 'one');
+});
+
+await t.test('by the client library of the field', { skip }, async (t) => {
+    const registry = started(secured);
+    const library = connect(t, server, key);
+    const { 'x-registry-auth': regAuth } = authHeader({ username: 'luke', password: 'a: secret' });
+    const options = { image: pushBody(single), repoAndTag: `${registry.host}/library:v1`, regAuth };
+    const answer = await call<IncomingMessage>(library, 'adminPushDockerImage', options);
+    answer.setEncoding('utf8');
+    const text = (await answer.toArray()).join('');
+    t.match(JSON.parse(text.trimEnd().split('\r\n').at(-1) ?? ''), {
+        payload: { aux: { Tag: 'v1', Digest: single.digest } },
+    });
+    await expectFailure(t, { statusCode: 422, code: 'ValidationFailed' }, library, 'adminPushDockerImage', {
+        ...options,
+        repoAndTag: 'X!',
+    });
 });
 
 await t.test('a private registry', { skip }, async (t) => {

@@ -215,6 +215,23 @@ void t.test('a reader that goes ends everything, and nothing stays open', async 
     );
 });
 
+void t.test('a reader that takes nothing holds nothing up, and gets it all later', async (t) => {
+    const { begin, wanted, plant, registry } = await pushBench(t);
+    const image = await wholeImage({
+        ...DOCKER,
+        layers: Array.from({ length: 30 }, (_, at) => ({ seed: `${at}` })),
+    });
+    await plant(image);
+    const done = new Promise<void>((resolve) => {
+        registry.before.putManifest = () => resolve();
+    });
+    const lines = begin(wanted(image));
+    await done;
+    const told = await readAll(lines);
+    t.equal(told.length, 62);
+    t.match(told.at(-1), { payload: { aux: { Tag: '1' } } });
+});
+
 void t.test('a server that stops says so', async (t) => {
     const { begin, wanted, plant, registry } = await pushBench(t);
     const image = await wholeImage(DOCKER);
