@@ -3,19 +3,13 @@ import { join } from 'node:path';
 import { uuidPrefix } from '../../base/directories.js';
 import { systemErrorCode } from '../../base/errors.js';
 import type { FileCompression } from '../../base/constants.js';
-
-/** First bytes of the files that image files are compressed to. */
-const MAGIC: readonly (readonly [FileCompression, Buffer])[] = [
-    ['gzip', Buffer.from([0x1f, 0x8b])],
-    ['bzip2', Buffer.from('BZh')],
-    ['xz', Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00])],
-];
+import { compressionByMagic, MAGIC_LENGTH } from '../../base/magic-bytes.js';
 
 async function firstBytes(path: string): Promise<Buffer | undefined> {
     try {
         const handle = await open(path, 'r');
         try {
-            const { buffer, bytesRead } = await handle.read(Buffer.alloc(6), 0, 6, 0);
+            const { buffer, bytesRead } = await handle.read(Buffer.alloc(MAGIC_LENGTH), 0, MAGIC_LENGTH, 0);
             return buffer.subarray(0, bytesRead);
         } finally {
             await handle.close();
@@ -39,7 +33,7 @@ export async function sniffCompression(images: string, uuid: string): Promise<Fi
     for (const directory of [join(images, uuidPrefix(uuid), uuid), join(images, uuid)]) {
         const bytes = await firstBytes(join(directory, 'file0'));
         if (bytes !== undefined) {
-            return MAGIC.find(([, magic]) => bytes.subarray(0, magic.length).equals(magic))?.[0];
+            return compressionByMagic(bytes);
         }
     }
     return undefined;

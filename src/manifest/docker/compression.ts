@@ -1,17 +1,8 @@
 import type { FileCompression } from '../../base/constants.js';
 import { ApiError } from '../../base/errors.js';
-
-/** How many first bytes of a file {@link sniffCompression} looks at. */
-export const SNIFFED_BYTES = 6;
+import { compressionByMagic, hasMagic, MAGIC_LENGTH } from '../../base/magic-bytes.js';
 
 const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
-
-/** What compressed files begin with (jobs-and-imports 5.3). */
-const MAGIC: readonly (readonly [FileCompression, readonly number[]])[] = [
-    ['bzip2', [0x42, 0x5a, 0x68]],
-    ['gzip', [0x1f, 0x8b, 0x08]],
-    ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
-];
 
 /** Endings of Docker's media types of layers. */
 const DOCKER_RE = /\.rootfs(?:\.foreign)?\.diff(?:\.tar(?:\.(gzip|bzip2|xz|zstd))?)?$/;
@@ -50,14 +41,13 @@ export function dockerLayerType(compression: FileCompression): string {
 }
 
 /**
- * The compression of a file that begins with these bytes, {@link SNIFFED_BYTES} of them unless it is shorter.
+ * The compression of a file that begins with these bytes, {@link MAGIC_LENGTH} of them unless it is shorter.
  *
  * @throws ApiError `NotImplemented` for zstd
  */
 export function sniffCompression(first: Uint8Array): FileCompression {
-    const beginsWith = (magic: readonly number[]): boolean => magic.every((byte, at) => first[at] === byte);
-    if (beginsWith(ZSTD)) {
+    if (hasMagic(first, ZSTD)) {
         throw unsupported('zstd-compressed');
     }
-    return (first.length >= SNIFFED_BYTES && MAGIC.find(([, magic]) => beginsWith(magic))?.[0]) || 'none';
+    return (first.length >= MAGIC_LENGTH && compressionByMagic(first)) || 'none';
 }

@@ -4,8 +4,9 @@ import { MAX_IMAGE_SIZE, MAX_IMAGE_SIZE_STR, type FileCompression } from '../../
 import { ApiError, writeFailure } from '../../base/errors.js';
 import { OutgoingError } from '../../base/http-errors.js';
 import { discard } from '../../base/http-redirects.js';
+import { MAGIC_LENGTH } from '../../base/magic-bytes.js';
 import { shortReason } from '../../base/short-reason.js';
-import { sniffCompression, SNIFFED_BYTES } from '../../manifest/docker/compression.js';
+import { sniffCompression } from '../../manifest/docker/compression.js';
 import type { OpenedSourceFile, ResumePoint } from '../../remotes/image-source.js';
 import { wrongLength } from '../download-errors.js';
 import type { PartFile } from '../part-file.js';
@@ -194,8 +195,8 @@ class LayerDownload {
             this.#offset = body.offset;
             this.#meter.received(this.#offset);
             if (head !== undefined) {
-                head = Buffer.concat([head, chunk.subarray(0, SNIFFED_BYTES)]);
-                if (head.length >= SNIFFED_BYTES) {
+                head = Buffer.concat([head, chunk.subarray(0, MAGIC_LENGTH)]);
+                if (head.length >= MAGIC_LENGTH) {
                     told.compression = sniffCompression(head);
                     head = undefined;
                 }
