@@ -17,6 +17,7 @@ import {
     stagedFiles,
     type Told,
 } from '../helpers/pull-bench.js';
+import { eventually } from '../helpers/server-process.js';
 
 const SPEC: ImageSpec = { layers: [{ seed: 'base' }, { seed: 'top', size: 100_000 }] };
 
@@ -64,12 +65,11 @@ void t.test('a reader that is slow gets the newest of what it has not read', asy
             { seed: 'slower', size: 6_000_000 },
         ],
     });
-    const last = new Promise<void>((resolve) => {
-        const top = image.uuids.at(-1);
-        place.hooks.update = (uuid, nth) => (uuid === top && nth === 2 ? resolve() : undefined);
-    });
+    let isActive = false;
+    const top = image.uuids.at(-1);
+    place.hooks.update = (uuid, nth) => (isActive ||= uuid === top && nth === 2);
     const lines = place.begin();
-    await last;
+    await eventually('the end of the work', 10_000, () => isActive);
     const told = await readAll(lines, '');
     expectDone(t, told);
     for (const shortId of image.shortIds) {

@@ -1,30 +1,20 @@
-import { ApiError, imageUuidAlreadyExists } from '../../base/errors.js';
+import { ApiError } from '../../base/errors.js';
 import type { StoredImage } from '../../database/database.js';
-import { importIdOf, withImportId } from '../../manifest/import-id.js';
-import type { ImageFile, RawImage } from '../../manifest/types.js';
+import type { ImageFile } from '../../manifest/types.js';
 import { chooseStorage } from '../../storage/choose-storage.js';
-import type { ClosedWriter } from '../../storage/storage.js';
-import type { StagedLayer } from '../../transfers/layers/layer.js';
-import { activateImage } from '../activate-image.js';
-import { fileSlot } from '../add-image-file.js';
+import type { ReceivedFile } from '../../transfers/receive.js';
+import { fileEntry } from '../add-image-file.js';
 import { clearWay } from '../clear-way.js';
-import { deleteUnfinished } from '../delete-unfinished.js';
-import { finishUpload } from '../finish-upload.js';
+import { type ArrivedFile, finishImport } from '../finish-import.js';
 import { handOver } from '../hand-over.js';
 import { requireStorage } from '../image-files.js';
-import { storeNewImage } from '../store-new-image.js';
 import type { Upload } from '../receive-upload.js';
 import { FILE_UPLOAD } from '../upload-kinds.js';
-import { whileUnavailable } from '../while-unavailable.js';
-
 import type { FetchedLayer } from './import-layers.js';
 import type { PullRun } from './import-run.js';
 
 /** How often a layer is begun anew because somebody else has come in between. */
 const MAX_TRIES = 3;
-
-/** How long taking back a record may take, milliseconds. */
-const ROLL_BACK_LIMIT_MS = 30_000;
 
 /** What is said of a record that somebody else has made, activated or removed meanwhile. */
 const OVERTAKEN: ReadonlySet<string> = new Set([
@@ -34,133 +24,52 @@ const OVERTAKEN: ReadonlySet<string> = new Set([
 ]);
 
 /** The record's entry for the file of a layer, keys in the order they are stored (manifest 8.2). */
-function layerEntry(layer: StagedLayer, stor: string, now: number): ImageFile {
-    const { sha1, digest, size, contentMD5, compression, uncompressedDigest } = layer;
-    return {
-        sha1,
-        digest,
-        size,
-        contentMD5,
-        mtime: new Date(now).toISOString(),
-        stor,
-        compression,
-        uncompressedDigest,
-        sha256: sha256Of(layer),
-    };
+function layerEntry(upload: Upload, { held }: FetchedLayer, now: number): ImageFile {
+    const { digest, compression, uncompressedDigest } = held.layer;
+    const { sha1, sha256, ...entry } = fileEntry(upload, compression, undefined, now);
+    return { sha1, digest, ...entry, uncompressedDigest, ...(sha256 === undefined ? {} : { sha256 }) };
 }
 
-/** Hex. */
-function sha256Of({ digest }: StagedLayer): string {
-    return digest.slice(digest.indexOf(':') + 1);
+/** Gets the file of a layer into storage, under a temporary name. @throws 400 `Upload`, 500, 503 */
+async function storeLayer({ services, context }: PullRun, fetched: FetchedLayer): Promise<ArrivedFile> {
+    const { raw, held } = fetched;
+    const { digest, size, sha1, contentMD5: md5 } = held.layer;
+    const storage = requireStorage(services, chooseStorage(services.config.current, raw.owner, undefined));
+    const writer = await handOver(storage, raw.uuid, FILE_UPLOAD, held.layer, context.signal);
+    const received: ReceivedFile = { size, sha1, md5, sha256: digest.slice('sha256:'.length) };
+    const upload = { storage: storage.type, writer, received };
+    return { upload, entry: layerEntry(upload, fetched, services.clock.now()) };
 }
 
-/** Makes the image of one layer whose file is here. */
-class LayerImage {
-    readonly #run: PullRun;
-    readonly #fetched: FetchedLayer;
+/** The bytes come first, which may take minutes: there is no record without activation meanwhile. */
+async function makeImage(run: PullRun, fetched: FetchedLayer): Promise<StoredImage> {
+    const { services, context, lines } = run;
+    const { raw, layer } = fetched;
+    const file = await storeLayer(run, fetched);
+    const image = await finishImport(services, context, raw, [file], () =>
+        lines.progress(layer, { status: 'Activating image' }),
+    );
+    lines.progress(layer, { status: 'Pull complete' });
+    return image;
+}
 
-    constructor(run: PullRun, fetched: FetchedLayer) {
-        this.#run = run;
-        this.#fetched = fetched;
-    }
-
-    /** @returns what is here then; somebody else may have made it @throws ApiError, the reason of the signal */
-    async bring(): Promise<StoredImage> {
-        const { services, context } = this.#run;
-        const { uuid } = this.#fetched.layer;
-        for (let tries = 1; ; tries += 1) {
-            const present = await clearWay(services, context, uuid);
-            if (present !== undefined) {
-                return present;
-            }
-            try {
-                return await this.#make();
-            } catch (error) {
-                const isOvertaken = error instanceof ApiError && OVERTAKEN.has(error.code);
-                if (!isOvertaken || tries >= MAX_TRIES) {
-                    throw error;
-                }
-                context.log.info({ err: error, uuid }, 'somebody else is making the image of a layer');
-            }
+/** Makes the image of a layer, unless somebody else does. @throws ApiError; the reason of the signal */
+async function bringImage(run: PullRun, fetched: FetchedLayer): Promise<StoredImage> {
+    const { services, context } = run;
+    const { uuid } = fetched.layer;
+    for (let tries = 1; ; tries += 1) {
+        const present = await clearWay(services, context, uuid);
+        if (present !== undefined) {
+            return present;
         }
-    }
-
-    /**
-     * The bytes come first, which may take minutes: there is a record without activation only for the moment
-     * that the rest takes.
-     */
-    async #make(): Promise<StoredImage> {
-        const upload = await this.#upload();
         try {
-            return await this.#activate(upload);
+            return await makeImage(run, fetched);
         } catch (error) {
-            await upload.writer.abort();
-            await this.#rollBack();
-            throw error;
-        }
-    }
-
-    async #upload(): Promise<Upload> {
-        const { services, context } = this.#run;
-        const { raw, held } = this.#fetched;
-        const { layer } = held;
-        const storage = requireStorage(
-            services,
-            chooseStorage(services.config.current, raw.owner, undefined),
-        );
-        const writer: ClosedWriter = await handOver(storage, raw.uuid, FILE_UPLOAD, layer, context.signal);
-        const received = {
-            size: layer.size,
-            sha1: layer.sha1,
-            md5: layer.contentMD5,
-            sha256: sha256Of(layer),
-        };
-        return { storage: storage.type, writer, received };
-    }
-
-    async #activate(upload: Upload): Promise<StoredImage> {
-        const { services, context, lines } = this.#run;
-        const { raw, held, layer } = this.#fetched;
-        const { uuid } = raw;
-        context.signal.throwIfAborted();
-        await storeNewImage(services, context, raw);
-        const slot = fileSlot(layerEntry(held.layer, upload.storage, services.clock.now()));
-        const check = (current: RawImage): void => {
-            this.#requireOurs(current);
-            slot.check(current);
-        };
-        context.signal.throwIfAborted();
-        await finishUpload(services, context, uuid, {
-            kind: FILE_UPLOAD,
-            upload,
-            slot: { ...slot, check },
-        });
-        context.signal.throwIfAborted();
-        lines.progress(layer, { status: 'Activating image' });
-        const active = await activateImage(services, context, uuid, (current) => this.#requireOurs(current));
-        lines.progress(layer, { status: 'Pull complete' });
-        return active;
-    }
-
-    /** @throws 409 when somebody else has made the record anew, or activated it */
-    #requireOurs(raw: RawImage): void {
-        if (importIdOf(raw) !== this.#run.importId) {
-            throw imageUuidAlreadyExists(raw.uuid);
-        }
-    }
-
-    /** Takes the record back, unless it is not ours or has been activated; also for a client that has gone. */
-    async #rollBack(): Promise<void> {
-        const { services, context, importId } = this.#run;
-        const { uuid } = this.#fetched.raw;
-        const limited = { ...context, signal: AbortSignal.timeout(ROLL_BACK_LIMIT_MS) };
-        const judged = { state: 'unactivated', x_imgapi: withImportId(undefined, importId) } as const;
-        try {
-            await whileUnavailable(limited.signal, () => deleteUnfinished(services, limited, uuid, judged));
-        } catch (err) {
-            if (!(err instanceof ApiError && err.code === 'ImageUuidAlreadyExists')) {
-                context.log.warn({ err, uuid }, 'the record of a layer that was not activated stays');
+            const isOvertaken = error instanceof ApiError && OVERTAKEN.has(error.code);
+            if (!isOvertaken || tries >= MAX_TRIES) {
+                throw error;
             }
+            context.log.info({ err: error, uuid }, 'somebody else is making the image of a layer');
         }
     }
 }
@@ -173,10 +82,10 @@ class LayerImage {
  */
 export async function activateLayer(run: PullRun, fetched: FetchedLayer): Promise<StoredImage> {
     const { services, context } = run;
-    const image = new LayerImage(run, fetched);
-    const active = await services.importQueue.runUnlessAborted(fetched.layer.uuid, context.signal, () =>
-        image.bring(),
+    const { uuid } = fetched.layer;
+    const image = await services.importQueue.runUnlessAborted(uuid, context.signal, () =>
+        bringImage(run, fetched),
     );
     await fetched.held.discard();
-    return active;
+    return image;
 }
