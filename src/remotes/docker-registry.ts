@@ -54,12 +54,16 @@ export interface RegistryRepository {
     ping(request: RegistryRequest): Promise<void>;
     /** @param reference a tag or a digest. A 401 counts as 404. */
     manifest(reference: string, request: RegistryRequest): Promise<RegistryManifest>;
-    /** A blob, whole or from a point on; a registry that cannot go on there gives all of it. */
+    /**
+     * A blob, whole or from a point on; a registry that cannot go on there gives all of it. Its tag is the
+     * digest.
+     */
     openBlob(
         digest: string,
         request: RegistryRequest & { readonly resume?: ResumePoint },
     ): Promise<OpenedSourceFile>;
     hasBlob(digest: string, request: RegistryRequest): Promise<boolean>;
+    /** An upload that cannot be finished is taken back first, which delays the failure by at most 5 s. */
     putBlob(blob: BlobUpload, request: RegistryRequest): Promise<BlobOutcome>;
     /** @returns the digest the registry has given it, if it tells */
     putManifest(

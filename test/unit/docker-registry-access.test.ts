@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import type { HttpService, ServedRequest, ServiceHandler } from '../doubles/http-service.js';
 import { sendJson } from '../doubles/http-service.js';
@@ -294,6 +296,18 @@ void t.test('plain HTTP where no TLS is spoken', async (t) => {
         kind: 'connect',
         message: /^GET https:.*ECONNREFUSED/,
     });
+    let taken = 0;
+    const silent = createServer((socket) => {
+        taken += 1;
+        socket.on('error', () => undefined).resume();
+    }).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    t.teardown(() => silent.close());
+    const { port } = silent.address() as AddressInfo;
+    const timeouts = { connectMs: 50 };
+    const waiting = unnamed(`https://127.0.0.1:${port}`, { ...insecure, timeouts });
+    t.match(await failureOf(waiting.ping(unending())), { kind: 'connect', message: /^GET https:/ });
+    t.equal(taken, 1, 'silence is no sign of plain HTTP');
     const missing = await serve(t, (_, response) => sendJson(response, 404, {}), {
         tls: selfSigned('127.0.0.1'),
     });

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { OutgoingRequest } from '#lib/base/http-client.js';
 import { bytesContent, type RequestContent } from '#lib/base/http-content.js';
@@ -63,6 +64,13 @@ async function listen(t: Test, handle: RequestListener): Promise<string> {
     const address = server.address();
     if (address === null || typeof address === 'string') throw new Error('no port');
     return `http://127.0.0.1:${address.port}`;
+}
+
+async function* slowly(text: string, pauseMs: number): AsyncGenerator<Buffer> {
+    for (const letter of text) {
+        await delay(pauseMs);
+        yield Buffer.from(letter);
+    }
 }
 
 function put(url: string, content: RequestContent, more: Partial<OutgoingRequest> = {}): OutgoingRequest {
@@ -145,12 +153,20 @@ void t.test('a server that does not take what is sent', async (t) => {
     t.match(await sending, { kind: 'aborted' });
     t.ok(unwanted.isGivenBack);
 
-    const slow: RequestContent = {
+    const never: RequestContent = {
         type: 'a/b',
         length: 2,
         open: () => new Promise<Readable>(() => undefined),
     };
-    t.match(await failureOf(client.bytes(put(deaf, slow, { timeouts }))), { kind: 'timeout' });
+    t.match(await failureOf(client.bytes(put(deaf, never, { timeouts }))), { kind: 'timeout' });
+    const service = await serve(t, (_, response) => sendJson(response, 201, {}));
+    const slow: RequestContent = {
+        type: 'a/b',
+        length: 5,
+        open: () => Promise.resolve(Readable.from(slowly('abcde', 60), { objectMode: false })),
+    };
+    await client.bytes(put(service.url, slow, { timeouts }));
+    t.equal(service.requests[0]?.body, 'abcde', 'slow is not stalled');
 });
 
 void t.test('answers before the end', async (t) => {
