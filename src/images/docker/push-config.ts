@@ -1,11 +1,7 @@
-import { createHash } from 'node:crypto';
 import { invalidParameter } from '../../base/errors.js';
 import { goJson } from '../../manifest/docker/go-json.js';
+import { digestOf } from '../../manifest/docker/tag-and-digest.js';
 import type { JsonObject } from '../../manifest/types.js';
-
-function digestOf(text: string): string {
-    return `sha256:${createHash('sha256').update(text).digest('hex')}`;
-}
 
 /**
  * The bytes of an image's config, of which the caller has kept only the value: the compact JSON that has the

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { ApiError, validationFailed } from '../../base/errors.js';
 import type { JsonObject } from '../types.js';
 import { parseJsonObject, reasonOf } from './json-document.js';
+import { digestOf } from './tag-and-digest.js';
 
 /** Largest config of an image, bytes (jobs-and-imports 5.3). */
 export const MAX_CONFIG_SIZE = 8_388_608;
@@ -21,7 +21,7 @@ export function parseConfig(bytes: Buffer, digest: string): JsonObject {
     if (bytes.length > MAX_CONFIG_SIZE) {
         throw configDownloadFailed(digest, `it has more than ${MAX_CONFIG_SIZE} bytes`);
     }
-    const actual = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+    const actual = digestOf(bytes);
     if (actual !== digest) {
         throw new ApiError('Download', `config digest does not match, got ${actual}, expected ${digest}`);
     }

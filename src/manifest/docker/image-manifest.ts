@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { ApiError } from '../../base/errors.js';
 import { isObject } from '../coerce.js';
 import type { JsonObject, JsonValue } from '../types.js';
@@ -6,7 +5,7 @@ import { MAX_LAYERS } from './docker-layer.js';
 import { parseJsonObject, reasonOf } from './json-document.js';
 import { type ManifestKind, manifestKindOf } from './media-types.js';
 import { parseSchema1, type Schema1Manifest } from './schema1.js';
-import { isDigest } from './tag-and-digest.js';
+import { digestOf, isDigest } from './tag-and-digest.js';
 
 /** What a manifest says of a blob or of another manifest. */
 export interface DockerDescriptor {
@@ -195,6 +194,5 @@ export function parseManifest(
 
 /** The digest of a manifest: of its bytes, for schema 1 of what is signed (jobs-and-imports 5.2). */
 export function manifestDigest(bytes: Buffer, manifest: DockerManifest): string {
-    const content = manifest.kind === 'schema1' ? manifest.payload : bytes;
-    return `sha256:${createHash('sha256').update(content).digest('hex')}`;
+    return digestOf(manifest.kind === 'schema1' ? manifest.payload : bytes);
 }

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import type { FileCompression } from '../../base/constants.js';
 import type { JsonObject } from '../types.js';
 import { dockerLayerType } from './compression.js';
 import { DOCKER_CONFIG_TYPE, DOCKER_MANIFEST_TYPE } from './media-types.js';
 import type { Schema1Manifest } from './schema1.js';
+import { digestOf } from './tag-and-digest.js';
 
 /** What is known of a layer once it is here. */
 export interface LayerFile {
@@ -21,10 +21,6 @@ export interface RebuiltImage {
     readonly configDigest: string;
     readonly manifestText: string;
     readonly manifestDigest: string;
-}
-
-function digestOf(text: string): string {
-    return `sha256:${createHash('sha256').update(text).digest('hex')}`;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { AnswerHeaders } from '../../base/http-client.js';
 import { bytesContent } from '../../base/http-content.js';
 import { OutgoingError } from '../../base/http-errors.js';
+import { MANIFEST_TYPES } from '../../manifest/docker/media-types.js';
 import type {
     BlobOutcome,
     BlobUpload,
@@ -15,13 +16,6 @@ import { RegistryLoginError } from './login-error.js';
 import type { RegistrySession } from './registry-session.js';
 import { urlPart } from './url-part.js';
 
-/** What manifests are asked for as (jobs-and-imports 5.2). */
-const MANIFEST_TYPES = [
-    'application/vnd.docker.distribution.manifest.v2+json',
-    'application/vnd.oci.image.manifest.v1+json',
-    'application/vnd.docker.distribution.manifest.list.v2+json',
-    'application/vnd.oci.image.index.v1+json',
-];
 /** For more of a blob, milliseconds (jobs-and-imports 5.3). */
 const BLOB_STALL_MS = 15_000;
 

@@ -1,11 +1,11 @@
 import { VALID_FILE_COMPRESSIONS, type FileCompression } from '../../base/constants.js';
 import { isUuid } from '../../base/uuid.js';
+import { isDigest } from '../../manifest/docker/tag-and-digest.js';
 import type { StagedLayer } from './layer.js';
 
 /** What is kept of a layer beside its bytes: the JSON half of a pair (jobs-and-imports 9.9). */
 export type LayerFacts = Omit<StagedLayer, 'path'>;
 
-const DIGEST_RE = /^sha256:[0-9a-f]{64}$/;
 const SHA1_RE = /^[0-9a-f]{40}$/;
 const MD5_RE = /^[A-Za-z0-9+/]{22}==$/;
 
@@ -35,8 +35,8 @@ export function parseFacts(text: string): LayerFacts | undefined {
         {}) as Partial<Record<keyof LayerFacts, unknown>>;
     if (
         !isUuid(uuid) ||
-        !matches(digest, DIGEST_RE) ||
-        !matches(uncompressedDigest, DIGEST_RE) ||
+        !isDigest(digest) ||
+        !isDigest(uncompressedDigest) ||
         !matches(sha1, SHA1_RE) ||
         !matches(contentMD5, MD5_RE) ||
         !isCompression(compression) ||
