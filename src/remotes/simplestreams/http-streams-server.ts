@@ -8,7 +8,7 @@ import { fileAddress } from './file-address.js';
 /** Longest silence of a server, milliseconds (jobs-and-imports 10). */
 const SILENCE_MS = 15_000;
 
-/** Largest document, bytes: real ones have up to 20 MiB. */
+/** Largest document, bytes: those of public servers have some MiB. */
 const MAX_DOCUMENT_BYTES = 32 * 1024 * 1024;
 
 /** Documents that are read at the same time: each takes many times its size when it is parsed. */
