@@ -1,9 +1,11 @@
 // How a push fails, and what it leaves open then: nothing (jobs-and-imports 5.6).
 import { once } from 'node:events';
+import { Readable } from 'node:stream';
 import t from 'tap';
 import { serviceUnavailable } from '#lib/base/errors.js';
 import { OutgoingError } from '#lib/base/http-errors.js';
 import type { RawImage } from '#lib/manifest/types.js';
+import type { Storage } from '#lib/storage/storage.js';
 import { FaultyStorage } from '../doubles/faulty-storage.js';
 import type { ImageSpec } from '../helpers/docker-images.js';
 import { USERS } from '../helpers/images.js';
@@ -178,19 +180,56 @@ void t.test('a file that cannot be read to its end fails for that reason', async
     t.equal(registry.manifests.size, 0);
 });
 
+/** Has a storage hand out what `change` makes of its streams; gives those of the storage itself. */
+function openedFrom(storage: Storage, change: (stream: Readable) => Readable): readonly Readable[] {
+    const opened: Readable[] = [];
+    const open = storage.open.bind(storage);
+    storage.open = async (...args) => {
+        const file = await open(...args);
+        if (file === undefined) return undefined;
+        opened.push(file.stream);
+        return { ...file, stream: change(file.stream) };
+    };
+    return opened;
+}
+
+void t.test('a file that ends before its last byte', async (t) => {
+    const { push, plant, registry, bench } = await pushBench(t);
+    const image = await wholeImage({ ...DOCKER, layers: [{ seed: 'short', size: 100_000 }] });
+    await plant(image);
+    openedFrom(bench.local, () => Readable.from([Buffer.from('all there is')], { objectMode: false }));
+    const message = `image "${image.uuids[0] ?? ''}" file is corrupt in storage`;
+    t.same((await push(image)).at(-1), errorLine('InternalError', message));
+    t.equal(registry.uploads.length, 1, 'it would be no better the next time');
+    t.equal(registry.blobs.size, 0);
+});
+
+void t.test('a try that failed leaves nothing open for the next', async (t) => {
+    const { push, plant, registry, bench } = await pushBench(t, { backend: 'local' });
+    const image = await wholeImage({ ...DOCKER, layers: [{ seed: 'a', size: 600_000 }] });
+    await plant(image);
+    const opened = openedFrom(bench.local, (stream) => stream);
+    const put = registry.putBlob.bind(registry);
+    const before: boolean[] = [];
+    registry.putBlob = async (blob, request) => {
+        if (blob.digest === image.config.digest || opened.length > 0) {
+            before.push(...opened.map(({ destroyed }) => destroyed));
+            return put(blob, request);
+        }
+        await once(await blob.open(), 'readable');
+        throw new OutgoingError('connect', 'reset');
+    };
+    t.match((await push(image)).at(-1), { payload: { aux: {} } });
+    t.same(before.slice(0, 1), [true]);
+    t.equal(opened.length, 2);
+});
+
 void t.test('a reader that goes ends everything, and nothing stays open', async (t) => {
     const { begin, wanted, plant, registry, bench } = await pushBench(t, { backend: 'local' });
     const layers = ['a', 'b'].map((seed) => ({ seed, size: 600_000 }));
     const image = await wholeImage({ ...DOCKER, layers });
     await plant(image);
-    const sources: { destroyed: boolean }[] = [];
-    const storage = bench.local;
-    const open = storage.open.bind(storage);
-    storage.open = async (...args) => {
-        const opened = await open(...args);
-        if (opened !== undefined) sources.push(opened.stream);
-        return opened;
-    };
+    const sources = openedFrom(bench.local, (stream) => stream);
     let begun = 0;
     let wake: () => void = () => undefined;
     const both = new Promise<void>((resolve) => (wake = resolve));
@@ -236,14 +275,18 @@ void t.test('a server that stops says so', async (t) => {
     const { begin, wanted, plant, registry } = await pushBench(t);
     const image = await wholeImage(DOCKER);
     await plant(image);
-    const stop = new AbortController();
-    registry.before.hasBlob = async (_digest, signal) => {
-        if (!signal.aborted) {
-            setImmediate(() => stop.abort(serviceUnavailable('server is shutting down')));
-            await once(signal, 'abort');
-        }
-        throw new OutgoingError('aborted', 'given up');
-    };
-    const lines = await readAll(begin(wanted(image), { signal: stop.signal }));
-    t.same(lines.at(-1), errorLine('ServiceUnavailableError', 'server is shutting down'));
+    for (const where of ['ping', 'hasBlob'] as const) {
+        const stop = new AbortController();
+        registry.before = {
+            [where]: async (_what: string, signal: AbortSignal) => {
+                if (!signal.aborted) {
+                    setImmediate(() => stop.abort(serviceUnavailable('server is shutting down')));
+                    await once(signal, 'abort');
+                }
+                throw new OutgoingError('aborted', 'given up');
+            },
+        };
+        const lines = await readAll(begin(wanted(image), { signal: stop.signal }));
+        t.same(lines.at(-1), errorLine('ServiceUnavailableError', 'server is shutting down'), where);
+    }
 });
