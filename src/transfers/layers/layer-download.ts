@@ -8,12 +8,11 @@ import { MAGIC_LENGTH } from '../../base/magic-bytes.js';
 import { shortReason } from '../../base/short-reason.js';
 import { sniffCompression } from '../../manifest/docker/compression.js';
 import type { OpenedSourceFile, ResumePoint } from '../../remotes/image-source.js';
-import { wrongLength } from '../download-errors.js';
+import { isStall, wrongLength } from '../download-errors.js';
 import type { PartFile } from '../part-file.js';
 import { receiveFile, type ReceivedFile } from '../receive.js';
 import { ResumableBody, SourceChangedError } from '../resumable-body.js';
 import { Retries, type RetryPolicy } from '../retries.js';
-import { IdleError } from '../source-reader.js';
 import type { LayerProgress, WantedLayer } from './layer.js';
 import { LayerMeter } from './layer-meter.js';
 
@@ -71,11 +70,6 @@ function tooBig(size: number): ApiError {
         'ImageFileTooBig',
         `Image file size, ${size}, exceeds the maximum allowed file size, ${MAX_IMAGE_SIZE_STR}`,
     );
-}
-
-/** Whether a body that has failed gave no byte for too long. */
-function isStall(error: unknown): boolean {
-    return error instanceof OutgoingError && (error.kind === 'timeout' || error.cause instanceof IdleError);
 }
 
 /** One layer on its way from a registry, over as many tries as it takes (jobs-and-imports 5.3). */
