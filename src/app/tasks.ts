@@ -5,6 +5,7 @@ import type { BaseDirectories, ConfigSource } from '../base/config-types.js';
 import { recoverUploads } from '../images/recover-uploads.js';
 import { rollBackAbandonedClones } from '../images/recover-clones.js';
 import { settleAbandonedExports } from '../images/recover-exports.js';
+import { removeAbandonedImports } from '../images/recover-imports.js';
 import { purgePlaceholders } from '../maintenance/purge.js';
 import { findRecord } from '../maintenance/record-exists.js';
 import type { MarkedOwner } from '../maintenance/owner-marker.js';
@@ -114,6 +115,12 @@ export class ServerTasks {
                 firstAfterMs: SECOND,
                 everyMs: 5 * MINUTE,
                 run: (signal) => rollBackAbandonedClones(backends.images, log, signal),
+            },
+            {
+                name: 'interrupted imports',
+                firstAfterMs: SECOND,
+                everyMs: 5 * MINUTE,
+                run: (signal) => removeAbandonedImports(backends.images, log, signal),
             },
         ];
         if (exports !== undefined) {

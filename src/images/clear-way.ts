@@ -12,7 +12,7 @@ import { findImage } from './load.js';
 const MAX_LOOKS = 5;
 
 /** Whether a pull has made a record: jobs, too, mark theirs, but say where the image comes from. */
-function isOfPull(raw: RawImage): boolean {
+export function isOfPull(raw: RawImage): boolean {
     return importIdOf(raw) !== undefined && provenanceOf(raw) === undefined;
 }
 

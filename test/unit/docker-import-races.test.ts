@@ -2,6 +2,7 @@
 import t, { type Test } from 'tap';
 import type { Config } from '#lib/base/config-types.js';
 import { imageUuidAlreadyExists, serviceUnavailable } from '#lib/base/errors.js';
+import { removeAbandonedImports } from '#lib/images/recover-imports.js';
 import type { ImageSpec } from '../helpers/docker-images.js';
 import {
     failureOf,
@@ -91,6 +92,28 @@ void t.test('what a pull has left that was killed is made anew', async (t) => {
     t.same(progressOf(lines, image.shortIds[0]), MADE);
     await expectActive(t, place, image);
     t.not((await place.bench.raw(image.uuids[0] ?? '')).description, 'left');
+});
+
+void t.test('what a pull has left goes also when nobody asks for the image again', async (t) => {
+    const place = await hookedBench(t, MORAY);
+    const { bench, hooks } = place;
+    const [left, made, byHand] = [
+        await place.offer(SPEC, 'left'),
+        await place.offer({ layers: [{ seed: 'made' }] }, 'made'),
+        await place.offer({ layers: [{ seed: 'by hand' }] }, 'by hand'),
+    ];
+    await plantBase(place, left, OF_OTHERS);
+    await plantBase(place, made, OF_OTHERS);
+    await plantBase(place, byHand, {});
+    // Half a minute later the one is as it was, the other done.
+    hooks.get = async (uuid, nth) => {
+        if (uuid === made.uuids[0] && nth === 3) await activateElsewhere(place, made);
+        if (uuid === left.uuids[0] && nth === 3) bench.clock.time += 31_000;
+    };
+    await removeAbandonedImports(bench.services, bench.context().log, new AbortController().signal);
+    t.notOk(await bench.exists(left.uuids[0] ?? ''));
+    t.equal((await bench.raw(made.uuids[0] ?? '')).state, 'active');
+    t.equal((await bench.raw(byHand.uuids[0] ?? '')).state, 'unactivated');
 });
 
 void t.test('another process that is making the image of a layer is waited for', async (t) => {
