@@ -153,7 +153,7 @@ await t.test('killed at exact steps', { skip: noInjection() }, async (t) => {
     }
     t.ok(killed >= 2);
     t.comment(`killed at ${killed} of ${points.length} steps`);
-    await expectOnly(t, importer, all);
+    await expectOnly(t, importer, all, 'aging');
 });
 
 await t.test('pulls at the same time that share layers', async (t) => {

@@ -6,6 +6,8 @@ import { eventually } from './server-process.js';
 
 const TIDY_LIMIT_MS = 15_000;
 const HALF = /^staging\/docker\/([0-9a-f-]{36})\.(data|json)$/;
+/** Pairs, halves of them, and halves that were being written. */
+const AGING = /^staging\/docker\/[0-9a-f-]{36}\.(data|json|json\.[0-9a-f]+\.tmp)$/;
 
 /** Layers of which both halves wait for a later pull (jobs-and-imports 9.9), sorted; throws when something else is there. */
 function stagedPairs(leftovers: readonly string[]): readonly string[] {
@@ -22,17 +24,19 @@ function stagedPairs(leftovers: readonly string[]): readonly string[] {
 /**
  * Fails the test unless a server has the images of these layers and of no others, and nothing half-made.
  *
- * @param staged layers that are to wait in the staging area
+ * @param staged layers that are to wait in the staging area; `aging`: after a kill there may be what goes with age
  */
 export async function expectOnly(
     t: Test,
     importer: Importer,
     layers: readonly string[],
-    staged: readonly string[] = [],
+    staged: readonly string[] | 'aging' = [],
 ): Promise<void> {
     const isTidy = (): boolean => {
         try {
-            return stagedPairs(importer.leftovers()).join() === staged.toSorted().join();
+            const left = importer.leftovers();
+            if (staged === 'aging') return left.every((path) => AGING.test(path));
+            return stagedPairs(left).join() === staged.toSorted().join();
         } catch {
             return false;
         }

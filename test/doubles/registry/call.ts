@@ -81,19 +81,19 @@ export async function closed({ response }: RegistryCall): Promise<void> {
     if (!response.destroyed) await once(response, 'close');
 }
 
-async function write(call: RegistryCall, bytes: Buffer): Promise<void> {
-    const { response, logged, fault } = call;
+/** Writes, and waits until the system has taken it. @throws CutOff when the client has gone */
+async function write({ response, logged, fault }: RegistryCall, bytes: Buffer): Promise<void> {
     if (response.destroyed) throw new CutOff();
-    const isTaken = response.write(bytes);
+    await new Promise<void>((resolve, reject) => {
+        const gone = (): void => reject(new CutOff());
+        response.once('close', gone);
+        response.write(bytes, (error) => {
+            response.off('close', gone);
+            if (error === undefined || error === null) resolve();
+            else gone();
+        });
+    });
     logged.bytesOut += bytes.length;
-    if (!isTaken) {
-        const stop = new AbortController();
-        const { signal } = stop;
-        await Promise.race([
-            once(response, 'drain', { signal }),
-            once(response, 'close', { signal }),
-        ]).finally(() => stop.abort());
-    }
     if (fault.bytesPerSecond !== undefined) await delay((bytes.length / fault.bytesPerSecond) * 1000);
 }
 
