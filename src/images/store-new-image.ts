@@ -70,6 +70,24 @@ export async function requireOriginStill(
     return stored;
 }
 
+/** Where another process was faster, the archive is to have its record, not the one that was refused. */
+async function archiveOthers(
+    services: ImageServices,
+    { log }: RequestContext,
+    uuid: string,
+    error: unknown,
+): Promise<void> {
+    if (!(error instanceof ApiError && error.code === 'ImageUuidAlreadyExists')) {
+        return;
+    }
+    try {
+        const { raw } = await services.database.get(uuid);
+        await services.archive.write(raw);
+    } catch (err) {
+        log.warn({ err, uuid }, 'the record another process has made could not be archived');
+    }
+}
+
 /**
  * Archives and stores a new record under a uuid nobody has. Only for tasks that run in the queues of
  * the image and its origin already, all others use {@link storeNewImage}.
@@ -83,7 +101,11 @@ export async function storeFreshImage(
     options: OriginOptions = {},
 ): Promise<StoredImage> {
     await services.archive.write(raw);
-    return requireOriginStill(services, context, await services.database.create(raw), options);
+    const stored = await services.database.create(raw).catch(async (error: unknown) => {
+        await archiveOthers(services, context, raw.uuid, error);
+        throw error;
+    });
+    return requireOriginStill(services, context, stored, options);
 }
 
 /**

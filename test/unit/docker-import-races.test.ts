@@ -1,4 +1,6 @@
 // How layers become images while others do the same, and what is left when it fails (jobs-and-imports 5.3).
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Config } from '#lib/base/config-types.js';
 import { imageUuidAlreadyExists, serviceUnavailable } from '#lib/base/errors.js';
@@ -198,6 +200,8 @@ void t.test('who was overtaken on the way goes on with what is there', async (t)
     const lines = await place.pull();
     t.same(progressOf(lines, image.shortIds[0]), MADE.slice(0, 2));
     expectDone(t, lines);
+    const archived = join(place.bench.base, 'archive', uuid?.slice(0, 3) ?? '', `${uuid}.json`);
+    t.match(JSON.parse(readFileSync(archived, 'utf8')), { state: 'active' }, 'the archive has what is there');
     await expectActive(t, place, image);
 });
 
