@@ -1,11 +1,10 @@
 import { serviceUnavailable } from '../../base/errors.js';
-import { WorkLines } from '../../base/work-lines.js';
 import { importDockerImage } from '../../images/docker/import-image.js';
 import { pullError } from '../../images/docker/import-lines.js';
 import { requirePull } from '../../images/docker/import-request.js';
 import type { Action } from '../endpoint.js';
-import { messageStyle } from '../line-style.js';
 import { registryHeaders } from '../registry-headers.js';
+import { workReply } from '../work-reply.js';
 
 /** AdminImportDockerImage: `POST /images?action=import-docker-image` (jobs-and-imports 5). */
 export const importDockerAction: Action = {
@@ -37,11 +36,9 @@ export const importDockerAction: Action = {
         if (call.services.role.isDraining()) {
             throw serviceUnavailable('server is shutting down');
         }
-        return {
-            kind: 'lines',
-            style: messageStyle((error) => pullError(error, wanted.repository.canonicalName)),
-            lines: (signal) => new WorkLines(importDockerImage(images, context, wanted), signal),
-            release: () => undefined,
-        };
+        const { canonicalName } = wanted.repository;
+        return workReply(importDockerImage(images, context, wanted), (error) =>
+            pullError(error, canonicalName),
+        );
     },
 };

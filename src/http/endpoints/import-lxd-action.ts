@@ -1,12 +1,11 @@
 import { operatorOnly, serviceUnavailable } from '../../base/errors.js';
-import { WorkLines } from '../../base/work-lines.js';
 import { importLxdImage } from '../../images/lxd/import-lxd-image.js';
 import { lxdError } from '../../images/lxd/lxd-lines.js';
 import { parseLxdAlias } from '../../manifest/lxd/alias.js';
 import type { Call } from '../call.js';
 import type { Action } from '../endpoint.js';
-import { messageStyle } from '../line-style.js';
 import type { Reply } from '../reply.js';
+import { workReply } from '../work-reply.js';
 
 function importLxd(call: Call): Reply {
     if (call.account !== undefined) {
@@ -17,12 +16,7 @@ function importLxd(call: Call): Reply {
         throw serviceUnavailable('server is shutting down');
     }
     const work = importLxdImage(call.services.images, call.context, alias);
-    return {
-        kind: 'lines',
-        style: messageStyle((error) => lxdError(error, alias.text)),
-        lines: (signal) => new WorkLines(work, signal),
-        release: () => undefined,
-    };
+    return workReply(work, (error) => lxdError(error, alias.text));
 }
 
 /** AdminImportLxdImage: `POST /images?action=import-lxd-image` (jobs-and-imports 6). */

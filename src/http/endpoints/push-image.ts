@@ -1,11 +1,10 @@
-import { WorkLines } from '../../base/work-lines.js';
 import { pushImage } from '../../images/docker/push-image.js';
 import { pushError } from '../../images/docker/push-lines.js';
 import { requirePush } from '../../images/docker/push-request.js';
 import type { Endpoint } from '../endpoint.js';
-import { messageStyle } from '../line-style.js';
 import { accountParameter } from '../parameters.js';
 import { registryHeaders } from '../registry-headers.js';
+import { workReply } from '../work-reply.js';
 
 /** POST /images/:uuid/push (http-api 3.7, jobs-and-imports 5.6). It changes nothing here, so that readers serve it too. */
 export const pushImageEndpoint: Endpoint = {
@@ -31,11 +30,6 @@ export const pushImageEndpoint: Endpoint = {
             body: call.body,
             headers: registryHeaders(exchange.headers),
         });
-        return {
-            kind: 'lines',
-            style: messageStyle((error) => pushError(error, context.requestId)),
-            lines: (signal) => new WorkLines(pushImage(images, context, wanted), signal),
-            release: () => undefined,
-        };
+        return workReply(pushImage(images, context, wanted), (error) => pushError(error, context.requestId));
     },
 };

@@ -1,4 +1,4 @@
-import { ApiError, internalError } from '../../base/errors.js';
+import { internalError } from '../../base/errors.js';
 import { newUuid } from '../../base/uuid.js';
 import type { TellingWork } from '../../base/work-lines.js';
 import type { StoredImage } from '../../database/database.js';
@@ -8,6 +8,7 @@ import { type LayerFile, rebuildImage } from '../../manifest/docker/rebuild-imag
 import { isDigest } from '../../manifest/docker/tag-and-digest.js';
 import type { ImageServices, RequestContext } from '../context.js';
 import { ownContext } from '../own-context.js';
+import { toldWork } from '../told-work.js';
 import { activateLayer } from './import-activation.js';
 import { fetchLayers, releaseLayers } from './import-layers.js';
 import { type PulledImage, type PullLine, PullLines } from './import-lines.js';
@@ -110,11 +111,10 @@ export function importDockerImage(
     context: RequestContext,
     wanted: WantedPull,
 ): TellingWork<PullLine> {
-    return async (say, stop) => {
-        const signal = AbortSignal.any([context.signal, stop]);
-        const { repository, credentials } = wanted;
-        const { requestId, log, channel } = context;
-        const own = ownContext({ requestId, log, signal });
+    const { repository, credentials } = wanted;
+    return toldWork(context, registryFailure, async (say, told) => {
+        const { channel } = told;
+        const own = ownContext(told);
         const run: PullRun = {
             services,
             context: channel === undefined ? own : { ...own, channel },
@@ -126,12 +126,6 @@ export function importDockerImage(
             lines: new PullLines(say, repository.canonicalName),
             importId: newUuid(),
         };
-        try {
-            await pull(run);
-        } catch (error) {
-            // Why it was told to stop is truer than what it says of that.
-            const reason: unknown = signal.reason;
-            throw registryFailure(reason instanceof ApiError ? reason : error);
-        }
-    };
+        await pull(run);
+    });
 }

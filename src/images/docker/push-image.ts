@@ -10,10 +10,10 @@ import {
     DOCKER_MANIFEST_TYPE,
     MANIFEST_TYPES,
 } from '../../manifest/docker/media-types.js';
-import type { RegistryRepository } from '../../remotes/docker-registry.js';
 import { REQUEST_RETRIES } from '../../transfers/retries.js';
 import { retrying } from '../../transfers/retrying.js';
 import type { ImageServices, RequestContext } from '../context.js';
+import { toldWork } from '../told-work.js';
 import { configBytes } from './push-config.js';
 import { pushLayer, type PushRun } from './push-layer.js';
 import { type PushLine, PushLines } from './push-lines.js';
@@ -116,21 +116,15 @@ export function pushImage(
     context: RequestContext,
     wanted: WantedPush,
 ): TellingWork<PushLine> {
-    return async (say, stop) => {
-        const signal = AbortSignal.any([context.signal, stop]);
-        const { repository } = wanted.target;
-        const { credentials } = wanted;
-        const registry: RegistryRepository = services.registries.open(repository, {
+    const { credentials, target } = wanted;
+    const { repository } = target;
+    const failureOf = (error: unknown): ApiError => registryFailure(error, 'repoAndTag');
+    return toldWork(context, failureOf, async (say, told) => {
+        const registry = services.registries.open(repository, {
             scope: 'push',
             ...(credentials === undefined ? {} : { credentials }),
         });
-        const lines = new PushLines(say, context.requestId);
-        try {
-            await push({ services, context: { ...context, signal }, repository, registry, lines }, wanted);
-        } catch (error) {
-            // Why it was told to stop is truer than what it says of that.
-            const reason: unknown = signal.reason;
-            throw registryFailure(reason instanceof ApiError ? reason : error, 'repoAndTag');
-        }
-    };
+        const lines = new PushLines(say, told.requestId);
+        await push({ services, context: told, repository, registry, lines }, wanted);
+    });
 }

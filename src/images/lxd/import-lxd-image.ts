@@ -14,6 +14,7 @@ import { finishImport } from '../finish-import.js';
 import { withLocalOwner } from '../import-image.js';
 import { ownContext } from '../own-context.js';
 import { manifestRules } from '../rules.js';
+import { toldWork } from '../told-work.js';
 import { fetchFiles } from './fetch-files.js';
 import { findRemoteImage, registryUrl } from './find-image.js';
 import { LXD_RULES, type LxdImport, type LxdRules } from './import-run.js';
@@ -81,23 +82,16 @@ export function importLxdImage(
     alias: LxdAlias,
     rules: LxdRules = LXD_RULES,
 ): TellingWork<LxdLine> {
-    return async (say, stop) => {
-        const signal = AbortSignal.any([context.signal, stop]);
-        const { requestId, log, channel } = context;
-        const own = ownContext({ requestId, log, signal });
-        try {
-            await importImage({
-                services,
-                context: channel === undefined ? own : { ...own, channel },
-                alias,
-                server: services.streamsServers.at(registryUrl(services.config.current, alias.registry)),
-                lines: new LxdLines(say, alias.text),
-                rules,
-            });
-        } catch (error) {
-            // Why it was told to stop is truer than what it says of that.
-            const reason: unknown = signal.reason;
-            throw failureOf(reason instanceof ApiError ? reason : error);
-        }
-    };
+    return toldWork(context, failureOf, async (say, told) => {
+        const { channel } = told;
+        const own = ownContext(told);
+        await importImage({
+            services,
+            context: channel === undefined ? own : { ...own, channel },
+            alias,
+            server: services.streamsServers.at(registryUrl(services.config.current, alias.registry)),
+            lines: new LxdLines(say, alias.text),
+            rules,
+        });
+    });
 }
