@@ -1,10 +1,11 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { ApiError, internalError, writeFailure } from '../base/errors.js';
 import { shortReason } from '../base/short-reason.js';
 import type { ClosedFile, StorageWriter } from '../storage/storage.js';
 import { digestPool } from '../base/digests/digest-pool.js';
 import { digestsOf, type Digests } from '../base/digests/digests.js';
 import { type EndedSlots, SlotPipeline } from '../base/digests/slot-pipeline.js';
+import type { ByteSource } from './byte-source.js';
 import { SourceReader } from './source-reader.js';
 
 /** What is known of a file once all of it has been received. */
@@ -18,8 +19,11 @@ export type ReceivingWriter = Pick<StorageWriter, 'write' | 'close' | 'abort'>;
 
 /** What {@link receiveFile} needs. */
 export interface ReceiveOptions {
-    /** Where the bytes come from. It is not destroyed, not even after a failure: its owner ends it. */
-    readonly source: Readable;
+    /**
+     * Where the bytes come from. A stream is not destroyed, not even after a failure: its owner ends it. Any
+     * other source is stopped then.
+     */
+    readonly source: Readable | ByteSource;
     readonly writer: ReceivingWriter;
     /** Bytes. */
     readonly maxSize: number;
@@ -28,7 +32,7 @@ export interface ReceiveOptions {
     readonly what: string;
     /** Aborted when the client has gone or the server stops. */
     readonly signal: AbortSignal;
-    /** Longest time without a byte, milliseconds. */
+    /** Longest time without a byte of a stream, milliseconds. Other sources see to that themselves. */
     readonly idleTimeoutMs: number;
 }
 
@@ -43,12 +47,12 @@ class SourceFailure extends Error {}
 
 /** Chunks of a source, at most `maxSize` bytes of them. */
 class BoundedSource {
-    readonly #reader: SourceReader;
+    readonly #reader: Pick<ByteSource, 'next'>;
     readonly #options: ReceiveOptions;
     /** Bytes given out so far. */
     size = 0;
 
-    constructor(reader: SourceReader, options: ReceiveOptions) {
+    constructor(reader: Pick<ByteSource, 'next'>, options: ReceiveOptions) {
         this.#reader = reader;
         this.#options = options;
     }
@@ -132,6 +136,23 @@ function failureOf(error: unknown, what: string): ApiError {
     return writeFailure(error, `${what}: ${shortReason(error)}`);
 }
 
+/** Reads the source until `stop` is aborted. */
+function readerOf(
+    { source, idleTimeoutMs }: ReceiveOptions,
+    stop: AbortSignal,
+): { readonly reader: Pick<ByteSource, 'next'>; readonly close: () => void } {
+    if (source instanceof Readable) {
+        const reader = new SourceReader(source, idleTimeoutMs, stop);
+        return { reader, close: () => reader.close() };
+    }
+    const onStop = (): void => source.stop(stop.reason);
+    stop.addEventListener('abort', onStop);
+    if (stop.aborted) {
+        onStop();
+    }
+    return { reader: source, close: () => stop.removeEventListener('abort', onStop) };
+}
+
 /**
  * Receives a file: takes the bytes of `source` no faster than they can be written, computes their
  * digests off this thread, and closes `writer`, so that the bytes are on stable storage under their
@@ -156,7 +177,7 @@ export async function receiveFile(options: ReceiveOptions): Promise<ReceivedFile
     if (signal.aborted) {
         onAbort();
     }
-    const reader = new SourceReader(options.source, options.idleTimeoutMs, stop.signal);
+    const { reader, close } = readerOf(options, stop.signal);
     const source = new BoundedSource(reader, options);
     try {
         const digests = requireStored(await receive(source, writer, stop), options.what);
@@ -167,7 +188,7 @@ export async function receiveFile(options: ReceiveOptions): Promise<ReceivedFile
         await writer.abort();
         throw failureOf(stop.signal.reason, options.what);
     } finally {
-        reader.close();
+        close();
         signal.removeEventListener('abort', onAbort);
     }
 }

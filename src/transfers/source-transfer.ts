@@ -5,7 +5,8 @@ import { discard } from '../base/http-redirects.js';
 import type { OpenedSourceFile, ResumePoint } from '../remotes/image-source.js';
 import { requireAllowedSize, wrongLength } from './download-errors.js';
 import { receiveFile, type ReceivedFile, type ReceivingWriter } from './receive.js';
-import { ResumableBody, SourceChangedError } from './resumable-body.js';
+import { ResumableBody } from './resumable-body.js';
+import { SourceChangedError } from './resumable-bytes.js';
 import { Retries, type RetryPolicy } from './retries.js';
 import { retrying } from './retrying.js';
 

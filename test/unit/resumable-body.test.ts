@@ -8,13 +8,8 @@ import { OutgoingError, type OutgoingErrorFacts, type OutgoingErrorKind } from '
 import { isTransient, retryAfterMs } from '#lib/base/http-transient.js';
 import type { ResumePoint } from '#lib/remotes/image-source.js';
 import { RemoteImageSource } from '#lib/remotes/imgapi/remote-image-source.js';
-import {
-    ResumableBody,
-    SourceChangedError,
-    type BodyBreak,
-    type OpenedBody,
-    type ResumableBodyOptions,
-} from '#lib/transfers/resumable-body.js';
+import { ResumableBody, type ResumableBodyOptions } from '#lib/transfers/resumable-body.js';
+import { SourceChangedError, type BodyBreak, type OpenedBody } from '#lib/transfers/resumable-bytes.js';
 import { Retries, type RetryPolicy } from '#lib/transfers/retries.js';
 import type { HttpService, ServedRequest } from '../doubles/http-service.js';
 import { makeClient, serve } from '../helpers/outgoing.js';

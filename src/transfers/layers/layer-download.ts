@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MAX_IMAGE_SIZE, MAX_IMAGE_SIZE_STR, type FileCompression } from '../../base/constants.js';
 import { ApiError, writeFailure } from '../../base/errors.js';
@@ -8,10 +7,11 @@ import { MAGIC_LENGTH } from '../../base/magic-bytes.js';
 import { shortReason } from '../../base/short-reason.js';
 import { sniffCompression } from '../../manifest/docker/compression.js';
 import type { OpenedSourceFile, ResumePoint } from '../../remotes/image-source.js';
+import type { ByteSource } from '../byte-source.js';
 import { isStall, wrongLength } from '../download-errors.js';
 import type { PartFile } from '../part-file.js';
 import { receiveFile, type ReceivedFile } from '../receive.js';
-import { ResumableBody, SourceChangedError } from '../resumable-body.js';
+import { ResumableBytes, SourceChangedError } from '../resumable-bytes.js';
 import { Retries, type RetryPolicy } from '../retries.js';
 import type { LayerProgress, WantedLayer } from './layer.js';
 import { LayerMeter } from './layer-meter.js';
@@ -45,12 +45,6 @@ export interface DownloadedLayer extends ReceivedFile {
     readonly compression: FileCompression;
 }
 
-/**
- * Longest time the receiver waits for a byte, milliseconds: the body itself sees to stalls, but its
- * pauses between tries are no stalls.
- */
-const PATIENCE_MS = 3_600_000;
-
 /** All bytes came, or none that can be used: only once more from the first one may help. */
 class WrongBytes extends Error {
     readonly answer: ApiError;
@@ -70,6 +64,49 @@ function tooBig(size: number): ApiError {
         'ImageFileTooBig',
         `Image file size, ${size}, exceeds the maximum allowed file size, ${MAX_IMAGE_SIZE_STR}`,
     );
+}
+
+/** The bytes of a layer; the first of them are looked at before the others are waited for. */
+class SniffedBytes implements ByteSource {
+    readonly #bytes: ResumableBytes;
+    readonly #onBytes: (offset: number) => void;
+    #head: Buffer | undefined = Buffer.alloc(0);
+    #compression: FileCompression = 'none';
+
+    /** @param onBytes told after each piece how many bytes there are */
+    constructor(bytes: ResumableBytes, onBytes: (offset: number) => void) {
+        this.#bytes = bytes;
+        this.#onBytes = onBytes;
+    }
+
+    /** To be asked when they have all been read. */
+    get compression(): FileCompression {
+        return this.#compression;
+    }
+
+    async next(): Promise<Buffer | undefined> {
+        const chunk = await this.#bytes.next();
+        if (chunk !== undefined) {
+            this.#onBytes(this.#bytes.offset);
+            this.#sniff(chunk);
+        }
+        return chunk;
+    }
+
+    stop(reason: unknown): void {
+        this.#bytes.stop(reason);
+    }
+
+    #sniff(chunk: Buffer): void {
+        if (this.#head === undefined) {
+            return;
+        }
+        this.#head = Buffer.concat([this.#head, chunk.subarray(0, MAGIC_LENGTH)]);
+        if (this.#head.length >= MAGIC_LENGTH) {
+            this.#compression = sniffCompression(this.#head);
+            this.#head = undefined;
+        }
+    }
 }
 
 /** One layer on its way from a registry, over as many tries as it takes (jobs-and-imports 5.3). */
@@ -115,38 +152,35 @@ class LayerDownload {
 
     /** @throws WrongBytes, SourceChangedError: it may be tried once more from zero; else what to answer */
     async #try(): Promise<DownloadedLayer> {
-        const { layer, part, signal } = this.#options;
-        const told: { compression?: FileCompression } = {};
+        const { layer, part, rules, signal } = this.#options;
         const writer = await part.begin().catch((error: unknown) => {
             throw writeFailure(error, `error storing layer: ${shortReason(error)}`);
         });
-        // The signal may end them before anybody reads.
-        const body = this.#body().on('error', () => undefined);
-        const source = Readable.from(this.#bytes(body, told), { objectMode: false });
+        const bytes = this.#bytes();
+        const source = new SniffedBytes(bytes, (offset) => this.#received(offset));
         try {
             const received = await receiveFile({
                 source,
                 writer,
                 maxSize: MAX_IMAGE_SIZE,
-                tooBig: () => tooBig(body.offset),
+                tooBig: () => tooBig(bytes.offset),
                 what: 'error storing layer',
                 signal,
-                idleTimeoutMs: PATIENCE_MS,
+                idleTimeoutMs: rules.stallMs,
             }).catch((error: unknown) => this.#failed(error));
             this.#verify(received);
-            return { ...received, compression: layer.compression ?? told.compression ?? 'none' };
+            return { ...received, compression: layer.compression ?? source.compression };
         } finally {
-            source.on('error', () => undefined).destroy();
-            body.destroy();
+            bytes.stop(new Error('the layer is not wanted any more'));
         }
     }
 
-    #body(): ResumableBody {
-        const { layer, rules, signal } = this.#options;
+    #bytes(): ResumableBytes {
+        const { layer, rules } = this.#options;
         this.#isReading = false;
         this.#size = undefined;
         this.#offset = 0;
-        return new ResumableBody({
+        return new ResumableBytes({
             open: (resume, aborted) => this.#open(layer, resume, aborted),
             retries: this.#retries,
             stallMs: rules.stallMs,
@@ -158,7 +192,6 @@ class LayerDownload {
                 }
             },
             onBreak: ({ error }) => this.#broke(error),
-            signal,
         });
     }
 
@@ -182,21 +215,9 @@ class LayerDownload {
         this.#isReading = false;
     }
 
-    /** The bytes; those at the beginning are looked at before the others are waited for. */
-    async *#bytes(body: ResumableBody, told: { compression?: FileCompression }): AsyncGenerator<Buffer> {
-        let head: Buffer | undefined = Buffer.alloc(0);
-        for await (const chunk of body as AsyncIterable<Buffer>) {
-            this.#offset = body.offset;
-            this.#meter.received(this.#offset);
-            if (head !== undefined) {
-                head = Buffer.concat([head, chunk.subarray(0, MAGIC_LENGTH)]);
-                if (head.length >= MAGIC_LENGTH) {
-                    told.compression = sniffCompression(head);
-                    head = undefined;
-                }
-            }
-            yield chunk;
-        }
+    #received(offset: number): void {
+        this.#offset = offset;
+        this.#meter.received(offset);
     }
 
     #verify({ size, sha256 }: ReceivedFile): void {
