@@ -1,8 +1,9 @@
 // What becomes of images of registries, whoever asks for them, and how failures are named (jobs-and-imports 5.1-5.4).
+import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import type { Config } from '#lib/base/config-types.js';
 import { UNSET_OWNER_UUID } from '#lib/base/constants.js';
-import { serviceUnavailable } from '#lib/base/errors.js';
+import { ApiError, serviceUnavailable } from '#lib/base/errors.js';
 import { OutgoingError } from '#lib/base/http-errors.js';
 import { registryCredentials } from '#lib/images/docker/registry-credentials.js';
 import { registryFailure } from '#lib/images/docker/registry-failure.js';
@@ -191,4 +192,49 @@ void t.test('who asks a registry', async (t) => {
     });
     bench.setConfig({ dockerIdentityToken: true });
     t.same(ask('quay.io', { identitytoken: 'x', ...luke }, undefined), { identityToken: 'x' });
+});
+
+void t.test('whatever the headers say, there are credentials, none, or a refusal', async (t) => {
+    const { bench } = await pullBench(t);
+    const auth = fc.oneof(
+        fc.record(
+            { username: fc.anything(), password: fc.anything(), identitytoken: fc.anything() },
+            { requiredKeys: [] },
+        ),
+        fc.jsonValue(),
+    );
+    const header = fc.oneof(
+        fc.string({ unit: 'binary' }),
+        fc
+            .oneof(auth, fc.dictionary(fc.constantFrom('quay.io', 'docker.io', '__proto__'), auth))
+            .map((value) => Buffer.from(JSON.stringify(value) ?? '').toString('base64')),
+    );
+    const property = fc.property(header, header, (first, second) => {
+        try {
+            const found = registryCredentials(
+                bench.services,
+                bench.context(),
+                { auth: first, config: second },
+                { registry: 'quay.io' },
+            );
+            return (
+                found === undefined ||
+                ('username' in found &&
+                    typeof found.username === 'string' &&
+                    typeof found.password === 'string')
+            );
+        } catch (error) {
+            return error instanceof ApiError && error.code === 'NotImplemented';
+        }
+    });
+    fc.assert(property, { numRuns: 500 });
+    t.pass('500 pairs');
+    const warnings = bench.records.filter(({ level }) => level >= 40).map(({ msg }) => msg);
+    const ignored = (name: string): string =>
+        `header "${name}" is ignored: it is not base64 of a JSON object`;
+    t.same(
+        [...new Set(warnings)].sort(),
+        ['x-registry-auth', 'x-registry-config'].map(ignored),
+        'never what they say',
+    );
 });
