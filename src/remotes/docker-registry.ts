@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { AddressSupplier } from '../base/http-supplier.js';
 import type { DockerRepository } from '../manifest/docker/repository.js';
 import type { OpenedSourceFile, ResumePoint } from './image-source.js';
 
@@ -79,6 +80,8 @@ export interface RepositoryUse {
     readonly scope: 'pull' | 'push';
     /** Absent: anonymously. */
     readonly credentials?: RegistryCredentials;
+    /** Who names the registry, and answers for where it sends us (jobs-and-imports 7.4). */
+    readonly supplier: Exclude<AddressSupplier, 'config'>;
 }
 
 /** Docker registries, by the names that callers give. */

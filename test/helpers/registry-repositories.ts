@@ -22,12 +22,17 @@ export interface AskedRepository extends Partial<RepositoryUse> {
 
 /** The repository of a registry at a URL, through a client that is closed with the test. */
 export function repositoryAt(t: Test, url: string, asked: AskedRepository = {}): RegistryRepository {
-    const { name = 'a/b', facts, config = {}, timeouts, scope = 'pull', credentials } = asked;
+    const { name = 'a/b', facts, config = {}, timeouts, credentials } = asked;
+    const { scope = 'pull', supplier = 'operator' } = asked;
     const { client } = makeClient(t, config, asked.client);
     const current = { maxSockets: 100, serverName: 'IMGAPI/9', ...(asked.seenConfig ?? config) };
     const registries = new HttpDockerRegistries(() => Promise.resolve(client), { current }, timeouts);
     const repository = { ...parseRepository(`${url}/${name}`), ...facts };
-    return registries.open(repository, { scope, ...(credentials === undefined ? {} : { credentials }) });
+    return registries.open(repository, {
+        scope,
+        supplier,
+        ...(credentials === undefined ? {} : { credentials }),
+    });
 }
 
 /** A request that nobody gives up. */

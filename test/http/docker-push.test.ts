@@ -7,7 +7,7 @@ import { HttpClient } from '../helpers/http-client.js';
 import { FATHER, gzipFile, UNKNOWN, USERS, type Fixture } from '../helpers/images.js';
 import { call, connect, expectFailure } from '../helpers/library-client.js';
 import { layerFixtures, pushBody, REQUEST_ID, wholeImage, type WholeImage } from '../helpers/push-bench.js';
-import { authHeader, beginPush, push, pushPath } from '../helpers/push-calls.js';
+import { authHeader, beginPush, linesOf, push, pushPath } from '../helpers/push-calls.js';
 import { closingLines, errorLine, shortId, statuses } from '../helpers/push-lines.js';
 import { RegistryClient, type RegistryUser } from '../helpers/registry-client.js';
 import {
@@ -240,6 +240,15 @@ await t.test('a private registry', { skip }, async (t) => {
         authHeader(user)['x-registry-auth'] ?? '',
         'nobody reads it in the log',
     );
+});
+
+await t.test('an account pushes to no place that only the server can reach', async (t) => {
+    const path = `${pushPath(image, `127.0.0.1:${server.port}/a:v1`)}&account=${vader}`;
+    const answer = await client.post(path, pushBody(image), {
+        headers: { 'x-request-id': REQUEST_ID },
+    });
+    t.equal(answer.status, 200);
+    t.same(linesOf(answer), [errorLine('InvalidParameter', '"repoAndTag" host is not allowed: 127.0.0.1')]);
 });
 
 await t.test('what no registry is', async (t) => {

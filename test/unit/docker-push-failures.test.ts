@@ -35,7 +35,7 @@ void t.test('layers that are not there, or cannot be used', async (t) => {
 });
 
 void t.test('an account pushes no layers that it may not know of', async (t) => {
-    const { push, plant, bench } = await pushBench(t);
+    const { push, plant, bench, registry } = await pushBench(t);
     const image = await wholeImage(DOCKER);
     await plant(image);
     const top = image.uuids[1] ?? '';
@@ -49,6 +49,11 @@ void t.test('an account pushes no layers that it may not know of', async (t) => 
         const lines = await push(image, {}, account === undefined ? {} : { account });
         t.match(lines.at(-1), { payload: { aux: {} } }, account ?? 'an operator');
     }
+    t.same(
+        registry.uses.map(({ supplier }) => supplier),
+        ['account', 'account', 'operator'],
+        'whose registry it is',
+    );
 });
 
 void t.test('what answers like no registry is none', async (t) => {

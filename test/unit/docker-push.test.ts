@@ -33,7 +33,7 @@ void t.test('layers, config and manifest go there, and the lines say so', async 
     t.equal(opened, 2, 'one layer and the config');
     t.same(registry.blobs, image.blobs);
     t.same(registry.manifests.get('1'), { bytes: image.bytes, contentType: MEDIA_TYPES.docker.manifest });
-    t.same(registry.uses, [{ scope: 'push' }]);
+    t.same(registry.uses, [{ scope: 'push', supplier: 'operator' }]);
     t.match(registry.uploads, [
         { contentType: 'application/octet-stream', size: layerBytes(image, 1).length, mountFrom: undefined },
         { contentType: 'application/vnd.docker.container.image.v1+json', size: image.config.bytes.length },
@@ -51,7 +51,9 @@ void t.test('credentials are those of the header', async (t) => {
     const image = await wholeImage(DOCKER);
     await plant(image);
     await push(image, { auth: { username: 'u', password: 'p' } });
-    t.same(registry.uses, [{ scope: 'push', credentials: { username: 'u', password: 'p' } }]);
+    t.same(registry.uses, [
+        { scope: 'push', supplier: 'operator', credentials: { username: 'u', password: 'p' } },
+    ]);
 });
 
 void t.test('layers are taken from where they came from, where that is offered', async (t) => {

@@ -211,7 +211,13 @@ void t.test('registries that are slow', async (t) => {
     t.match(await failureOf(repositoryAt(t, service.url).ping(given)), { kind: 'aborted' });
 });
 
-void t.test('the guard', async (t) => {
+/** What has everything checked: whose registry it is, and whether operators are guarded. */
+const GUARDED = [
+    ['operator', true],
+    ['account', false],
+] as const;
+
+async function expectGuarded(t: Test, [supplier, guardOperators]: (typeof GUARDED)[number]): Promise<void> {
     const other = await serve(t, (_, response) => sendJson(response, 200, { token: 't' }));
     const service = await serve(t, ({ path, method, headers }, response) => {
         const challenge = { 'www-authenticate': `Bearer realm="${other.url}/token"` };
@@ -223,7 +229,8 @@ void t.test('the guard', async (t) => {
     const refused = { kind: 'refused', host: '127.0.0.1' };
     const guarded = (allowHosts: readonly string[], serverName = 'lax') =>
         repositoryAt(t, service.url, {
-            config: { serverName, egress: { allowHosts, denyHosts: [], guardOperators: true } },
+            supplier,
+            config: { serverName, egress: { allowHosts, denyHosts: [], guardOperators } },
         });
     t.match(await failureOf(guarded([]).ping(unending())), refused);
     t.same(service.requests, []);
@@ -249,6 +256,12 @@ void t.test('the guard', async (t) => {
         config: { egress: { allowHosts: [], denyHosts: ['127.0.0.1'], guardOperators: false } },
     });
     t.match(await failureOf(denied.ping(unending())), refused, 'hosts that nobody may reach');
+}
+
+void t.test('the guard', async (t) => {
+    for (const guarded of GUARDED) {
+        await t.test(guarded[0], (t) => expectGuarded(t, guarded));
+    }
 });
 
 void t.test('behind a proxy, and in TLS', async (t) => {

@@ -121,6 +121,7 @@ export function importDockerImage(
             wanted,
             registry: services.registries.open(repository, {
                 scope: 'pull',
+                supplier: 'operator',
                 ...(credentials === undefined ? {} : { credentials }),
             }),
             lines: new PullLines(say, repository.canonicalName),

@@ -122,6 +122,7 @@ export function pushImage(
     return toldWork(context, failureOf, async (say, told) => {
         const registry = services.registries.open(repository, {
             scope: 'push',
+            supplier: told.account === undefined ? 'operator' : 'account',
             ...(credentials === undefined ? {} : { credentials }),
         });
         const lines = new PushLines(say, told.requestId);

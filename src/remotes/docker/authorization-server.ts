@@ -1,6 +1,7 @@
 import type { HttpClient, JsonAnswer, JsonRequest, OutgoingTimeouts } from '../../base/http-client.js';
 import { bytesContent } from '../../base/http-content.js';
 import { OutgoingError } from '../../base/http-errors.js';
+import type { AddressSupplier } from '../../base/http-supplier.js';
 import { loggableUrl } from '../../base/http-urls.js';
 import { isObject } from '../../manifest/coerce.js';
 import type { RegistryCredentials } from '../docker-registry.js';
@@ -28,6 +29,8 @@ export interface TokenRequest extends TokenSource {
     readonly scopes: readonly string[];
     /** Absent: for anybody. */
     readonly credentials?: RegistryCredentials;
+    /** Who names the registry that names the server. */
+    readonly supplier: AddressSupplier;
     readonly timeouts: Partial<OutgoingTimeouts>;
     readonly signal: AbortSignal;
 }
@@ -100,7 +103,7 @@ function tokenOf({ body }: JsonAnswer, asked: number, where: string): RegistryTo
  * @throws RegistryLoginError when it refuses the credentials; OutgoingError
  */
 export async function fetchToken(http: HttpClient, request: TokenRequest): Promise<RegistryToken> {
-    const { credentials, realm, timeouts, signal } = request;
+    const { credentials, realm, supplier, timeouts, signal } = request;
     const where = loggableUrl(realm);
     const how =
         credentials !== undefined && 'identityToken' in credentials
@@ -111,7 +114,7 @@ export async function fetchToken(http: HttpClient, request: TokenRequest): Promi
         const answer = await http.json({
             ...how,
             peer: 'registry',
-            supplier: 'operator',
+            supplier,
             maxBytes: MAX_ANSWER_BYTES,
             timeouts,
             signal,

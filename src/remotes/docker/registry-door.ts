@@ -1,6 +1,7 @@
 import type { HttpClient, OutgoingTimeouts } from '../../base/http-client.js';
 import { OutgoingError } from '../../base/http-errors.js';
 import type { OutgoingSettings } from '../../base/http-peers.js';
+import type { AddressSupplier } from '../../base/http-supplier.js';
 import { parseHttpUrl } from '../../base/http-urls.js';
 import type { DockerRepository } from '../../manifest/docker/repository.js';
 import type { TokenSource } from './authorization-server.js';
@@ -22,6 +23,7 @@ export interface DoorOptions {
     readonly http: HttpClient;
     readonly settings: OutgoingSettings;
     readonly repository: DockerRepository;
+    readonly supplier: AddressSupplier;
     readonly timeouts: Partial<OutgoingTimeouts>;
     readonly signal: AbortSignal;
 }
@@ -64,12 +66,12 @@ function doorOf(baseUrl: string, refusal: OutgoingError): Door {
     throw new RegistryLoginError(`${baseUrl}: it asks for neither Basic nor Bearer authorization`, refusal);
 }
 
-async function ping(baseUrl: string, { http, timeouts, signal }: DoorOptions): Promise<Door> {
+async function ping(baseUrl: string, { http, supplier, timeouts, signal }: DoorOptions): Promise<Door> {
     try {
         const { status } = await http.bytes({
             url: `${baseUrl}/v2/`,
             peer: 'registry',
-            supplier: 'operator',
+            supplier,
             maxBytes: MAX_ANSWER_BYTES,
             timeouts: { ...PING_TIMEOUTS, ...timeouts },
             retryDelaysMs: [],

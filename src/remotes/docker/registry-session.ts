@@ -128,7 +128,7 @@ export class RegistrySession {
             ...call,
             url,
             peer: 'registry',
-            supplier: 'operator',
+            supplier: this.#options.use.supplier,
             headers: {
                 ...call.headers,
                 ...(pass === undefined ? {} : { authorization: pass.authorization }),
@@ -138,12 +138,13 @@ export class RegistrySession {
     }
 
     async #door(signal: AbortSignal): Promise<Door> {
-        const { config, repository, timeouts } = this.#options;
+        const { config, repository, use, timeouts } = this.#options;
         this.#found ??= await this.#finding.join(signal, async (shared) =>
             findDoor({
                 http: await this.#options.http(),
                 settings: config.current,
                 repository,
+                supplier: use.supplier,
                 timeouts,
                 signal: shared,
             }),
@@ -186,10 +187,10 @@ export class RegistrySession {
         ];
         return new TokenKeeper(async (signal) => {
             this.#requireSecret(tokens, baseUrl);
-            const { credentials } = use;
+            const { credentials, supplier } = use;
             const client = await http();
             const who = credentials === undefined ? {} : { credentials };
-            return fetchToken(client, { ...tokens, ...who, scopes, timeouts, signal });
+            return fetchToken(client, { ...tokens, ...who, scopes, supplier, timeouts, signal });
         });
     }
 
