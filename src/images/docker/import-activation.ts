@@ -1,4 +1,6 @@
-import { ApiError } from '../../base/errors.js';
+import { stat } from 'node:fs/promises';
+import { ApiError, systemErrorCode } from '../../base/errors.js';
+import { unlessMissing } from '../../base/unless-missing.js';
 import type { StoredImage } from '../../database/database.js';
 import type { ImageFile } from '../../manifest/types.js';
 import { chooseStorage } from '../../storage/choose-storage.js';
@@ -10,7 +12,7 @@ import { handOver } from '../hand-over.js';
 import { requireStorage } from '../image-files.js';
 import type { Upload } from '../receive-upload.js';
 import { FILE_UPLOAD } from '../upload-kinds.js';
-import type { FetchedLayer } from './import-layers.js';
+import { type FetchedLayer, fetchLayer } from './import-layers.js';
 import type { PullRun } from './import-run.js';
 
 /** How often a layer is begun anew because somebody else has come in between. */
@@ -74,18 +76,40 @@ async function bringImage(run: PullRun, fetched: FetchedLayer): Promise<StoredIm
     }
 }
 
+/** Whether another process has used the file up: all on one base directory share the staging area. */
+async function isUsedUp(error: unknown, { held }: FetchedLayer): Promise<boolean> {
+    const isMissing = error instanceof ApiError && systemErrorCode(error.cause) === 'ENOENT';
+    return isMissing && (await unlessMissing(stat(held.layer.path))) === undefined;
+}
+
 /**
  * Makes the image of a layer, in its turn among the pulls of this process (jobs-and-imports 5.3). Its origin is
- * here.
+ * here. A file that is gone by then is fetched once more.
  *
- * @throws ApiError; the reason of the signal
+ * @throws ApiError, OutgoingError; the reason of the signal
  */
 export async function activateLayer(run: PullRun, fetched: FetchedLayer): Promise<StoredImage> {
     const { services, context } = run;
-    const { uuid } = fetched.layer;
-    const image = await services.importQueue.runUnlessAborted(uuid, context.signal, () =>
-        bringImage(run, fetched),
-    );
-    await fetched.held.discard();
-    return image;
+    const { layer } = fetched;
+    let current = fetched;
+    for (let tries = 1; ; tries += 1) {
+        try {
+            const image = await services.importQueue.runUnlessAborted(layer.uuid, context.signal, () =>
+                bringImage(run, current),
+            );
+            await current.held.discard();
+            return image;
+        } catch (error) {
+            current.held.release();
+            if (tries >= MAX_TRIES || !(await isUsedUp(error, current))) {
+                throw error;
+            }
+            context.log.info({ err: error, uuid: layer.uuid }, 'another process has used the file of a layer');
+        }
+        const again = await fetchLayer(run, layer, context.signal);
+        if (!('held' in again)) {
+            return again.image;
+        }
+        current = again;
+    }
 }

@@ -41,7 +41,12 @@ async function layerRecord(run: PullRun, layer: DockerLayer): Promise<RawImage> 
     return deepFreeze({ ...raw, x_imgapi: withImportId(undefined, importId) });
 }
 
-async function fetchLayer(
+/**
+ * Fetches the file of a layer, unless its image is here.
+ *
+ * @throws ApiError, OutgoingError; the reason of the signal
+ */
+export async function fetchLayer(
     run: PullRun,
     layer: DockerLayer,
     signal: AbortSignal,
