@@ -62,7 +62,7 @@ function holdBack(layers: readonly MadeLayer[]): () => void {
 
 await t.test('killed each time a layer is complete', async (t) => {
     const importer = await new Importer(t).start();
-    const { layers } = await registry.putImage('each', 'v1', { layers: specs('each', 4) });
+    const { layers } = await registry.putImage('each', 'v1', { layers: specs('each', 3) });
     const repo = `${registry.host}/each`;
     for (const [at, layer] of layers.entries()) {
         const drop = holdBack(layers.slice(at + 1));
@@ -115,6 +115,7 @@ async function killAt(
 ): Promise<boolean> {
     const fault = await InjectedFault.into(importer.server.pid, { call, with: 'kill', nth });
     const first = await pull(importer.client, repo, 'v1').catch(() => undefined);
+    if (first?.failure !== undefined) throw new Error(first.failure.message);
     if (first?.image !== undefined) {
         await fault.end();
         return false;
