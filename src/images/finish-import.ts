@@ -42,8 +42,8 @@ async function rollBack(services: ImageServices, context: RequestContext, raw: R
  * @param raw the new record, with the mark of its import
  * @param files in their order; theirs is the caller's no more
  * @param onActivating called when only the activation is left
- * @throws 409 `ImageUuidAlreadyExists` when somebody else has made the image meanwhile, 422, 500, 503; the
- * reason of the signal
+ * @throws 409 `ImageUuidAlreadyExists` when somebody else has made the image meanwhile, 422 `OriginDoesNotExist`
+ * also while its origin is being made, 422, 500, 503; the reason of the signal
  */
 export async function finishImport(
     services: ImageServices,
@@ -61,7 +61,7 @@ export async function finishImport(
     };
     try {
         signal.throwIfAborted();
-        await storeNewImage(services, context, raw);
+        await storeNewImage(services, context, raw, { originMustBeActivated: true });
         for (const [index, { upload, entry }] of files.entries()) {
             signal.throwIfAborted();
             const slot = fileSlot(entry, index);

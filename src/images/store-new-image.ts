@@ -10,6 +10,8 @@ import { findImage } from './load.js';
 /** How sure of its origin a new image has to be. */
 export interface OriginOptions {
     readonly originMustBeKnown?: boolean;
+    /** One that is not activated counts as none: whoever is making it may still take it back. */
+    readonly originMustBeActivated?: boolean;
 }
 
 /**
@@ -42,6 +44,7 @@ export async function findOrigin(
  *
  * @param options.originMustBeKnown throw, and leave the record to the caller, when the database does not
  * tell; by default the image is kept then
+ * @param options.originMustBeActivated by default its state does not matter
  * @returns `stored`
  * @throws 422 `OriginDoesNotExist`, when the record has been deleted again
  */
@@ -53,7 +56,10 @@ export async function requireOriginStill(
 ): Promise<StoredImage> {
     const { uuid, origin } = stored.raw;
     try {
-        await findOrigin(services, context, origin);
+        const found = await findOrigin(services, context, origin);
+        if (options.originMustBeActivated === true && found?.state === 'unactivated') {
+            throw originDoesNotExist(found.uuid);
+        }
     } catch (error) {
         if (error instanceof ApiError && error.code === 'OriginDoesNotExist') {
             await services.database.del(uuid, { seen: stored });
@@ -118,7 +124,8 @@ export async function storeNewImage(
     services: ImageServices,
     context: RequestContext,
     raw: RawImage,
+    options: OriginOptions = {},
 ): Promise<StoredImage> {
     const uuids = raw.origin === undefined ? [raw.uuid] : [raw.uuid, raw.origin];
-    return services.imageQueue.runAll(uuids, () => storeFreshImage(services, context, raw));
+    return services.imageQueue.runAll(uuids, () => storeFreshImage(services, context, raw, options));
 }

@@ -223,6 +223,27 @@ void t.test('whose record was taken over finds what the other has made', async (
     t.equal((await place.bench.bytes(uuid ?? '', 'file0'))?.toString(), 'theirs');
 });
 
+void t.test('nothing is made of a layer that was deleted and is being made anew', async (t) => {
+    const place = await hookedBench(t, MORAY);
+    const image = await place.offer(SPEC);
+    const [base = '', top = ''] = image.uuids;
+    place.hooks.create = async ({ uuid }) => {
+        if (uuid === top) {
+            place.hooks.create = undefined;
+            await place.bench.database.del(base);
+            await plantBase(place, image, OF_OTHERS);
+        }
+    };
+    t.same(failureOf(await place.pull()), {
+        code: 'OriginDoesNotExist',
+        message: `origin image "${base}" does not exist`,
+    });
+    t.notOk(await place.bench.exists(top), 'who is making the layer may take it back');
+    await activateElsewhere(place, image);
+    expectDone(t, await place.pull());
+    await expectActive(t, place, image);
+});
+
 void t.test('a record that cannot be filled is taken back, and nothing is fetched twice', async (t) => {
     const place = await hookedBench(t);
     const { hooks, bench, registry } = place;
