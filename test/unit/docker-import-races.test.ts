@@ -229,7 +229,7 @@ void t.test('nothing is made of a layer that was deleted and is being made anew'
     const [base = '', top = ''] = image.uuids;
     place.hooks.create = async ({ uuid }) => {
         if (uuid === top) {
-            place.hooks.create = undefined;
+            delete place.hooks.create;
             await place.bench.database.del(base);
             await plantBase(place, image, OF_OTHERS);
         }
