@@ -15,6 +15,7 @@ import {
 } from '../helpers/docker-pulls.js';
 import { Importer } from '../helpers/import-place.js';
 import { InjectedFault, noInjection } from '../helpers/injected-faults.js';
+import { startManta } from '../helpers/manta-place.js';
 import { expectChain, expectOnly } from '../helpers/pulled-images.js';
 import { eventually, LIMIT_MS } from '../helpers/server-process.js';
 
@@ -102,6 +103,32 @@ await t.test('killed in the middle of layers', async (t) => {
     t.match((await pull(importer.client, repo, 'v1')).image, { image_uuid: layerUuids(layers).at(-1) });
     t.equal(sentOf(first!), first!.size);
     await expectOnly(t, importer, layerUuids(layers));
+});
+
+await t.test('killed while a layer goes into Manta', async (t) => {
+    const manta = await startManta(t);
+    const config = { storageTypes: ['local', 'manta'], manta: manta.config };
+    const importer = await new Importer(t, config).start();
+    const { layers } = await registry.putImage('manta', 'v1', { layers: specs('manta', 2) });
+    const repo = `${registry.host}/manta`;
+    const top = layerUuids(layers).at(-1) ?? '';
+    const hold = manta.double.hold({ kind: 'put', path: new RegExp(`/${top}/file0`) }, 'after');
+    const reader = await beginPull(importer.client, repo, 'v1');
+    await hold.arrived();
+    reader.close();
+    await importer.kill();
+    hold.drop();
+    manta.double.clearFaults();
+    await importer.start();
+    t.same((await pull(importer.client, repo, 'v1')).failure, undefined);
+    expectFetchedOnce(t, layers);
+    await expectChain(t, importer, layers);
+    const area = `${manta.root}/imgapi/images`;
+    const isTidy = (): boolean =>
+        manta.double.objects(area).length === layers.length && importer.leftovers().length === 0;
+    await eventually('what was left to go', 15_000, isTidy).catch(() => {
+        t.same([manta.double.objects(area), importer.leftovers()], [], 'what is left');
+    });
 });
 
 /** Kills the server at one call of a pull, and pulls again. @returns whether the pull got that far */
