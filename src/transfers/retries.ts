@@ -11,6 +11,9 @@ export interface RetryPolicy {
     readonly progressBytes?: number;
 }
 
+/** Retries of transfers of files, where nothing else is said. */
+export const TRANSFER_RETRIES: RetryPolicy = { attempts: 5, minMs: 1000, maxMs: 60_000 };
+
 /** Retries of transfers in requests, whose clients wait. */
 export const REQUEST_RETRIES: RetryPolicy = { attempts: 3, minMs: 500, maxMs: 5000 };
 

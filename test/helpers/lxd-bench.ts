@@ -3,7 +3,7 @@ import { ApiError } from '#lib/base/errors.js';
 import { WorkLines } from '#lib/base/work-lines.js';
 import type { RequestContext } from '#lib/images/context.js';
 import { importLxdImage } from '#lib/images/lxd/import-lxd-image.js';
-import type { LxdRules } from '#lib/images/lxd/import-run.js';
+import { LXD_RULES, type LxdRules } from '#lib/images/lxd/import-run.js';
 import { lxdError, type LxdLine } from '#lib/images/lxd/lxd-lines.js';
 import { parseLxdAlias } from '#lib/manifest/lxd/alias.js';
 import { LxdSite } from '../doubles/simplestreams/lxd-site.js';
@@ -20,7 +20,12 @@ export interface LxdBench {
 }
 
 /** Short waits, and short patience. */
-const RULES: LxdRules = { retries: { attempts: 3, minMs: 10, maxMs: 20 }, stallMs: 150 };
+const PACE = { minMs: 10, maxMs: 20 };
+const RULES: LxdRules = {
+    retries: { ...LXD_RULES.retries, ...PACE },
+    documentRetries: { ...LXD_RULES.documentRetries, ...PACE },
+    stallMs: 150,
+};
 
 /** What lines say, one word each: the status, or the code of the error. */
 export function said(lines: readonly Readonly<Record<string, unknown>>[]): readonly unknown[] {

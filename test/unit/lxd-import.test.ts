@@ -229,6 +229,16 @@ void t.test('what breaks off goes on', async (t) => {
     t.ok((await bench.bytes(uuid, 'file0'))?.equals(ROOT));
 });
 
+void t.test('five tries without a new MiB are made', async (t) => {
+    const { site, bring } = await lxdBench(t);
+    const [file] = site.put('p', { aliases: 'a', combined: ROOT }).files;
+    if (file === undefined) throw new Error('no file');
+    site.web.parts(file.path, ROOT, [10, 20, 30, 40, 50], [file.sha256]);
+    t.match(said(await bring('a')).at(-1), { code: 'Download' });
+    site.web.parts(file.path, ROOT, [10, 20, 30, 40], [file.sha256]);
+    t.equal(said(await bring('a')).at(-1), 'Pull complete');
+});
+
 void t.test('other paths and redirects', async (t) => {
     const { site, bring, bench } = await lxdBench(t);
     const other = await lxdBench(t);

@@ -60,7 +60,7 @@ async function bringImage(run: LxdImport, raw: RawImage, image: LxdImage): Promi
 /** @throws ApiError; the reason of the signal */
 async function importImage(run: LxdImport): Promise<void> {
     const { services, context, alias, server, rules } = run;
-    const image = await findRemoteImage(server, alias, rules.retries, context.signal);
+    const image = await findRemoteImage(server, alias, rules.documentRetries, context.signal);
     const raw = await lxdRecord(run, image);
     await services.importQueue.runUnlessAborted(raw.uuid, context.signal, () => bringImage(run, raw, image));
 }

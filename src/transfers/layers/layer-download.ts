@@ -12,7 +12,7 @@ import { isStall, wrongLength } from '../download-errors.js';
 import type { PartFile } from '../part-file.js';
 import { receiveFile, type ReceivedFile } from '../receive.js';
 import { ResumableBytes, SourceChangedError } from '../resumable-bytes.js';
-import { Retries, type RetryPolicy } from '../retries.js';
+import { Retries, type RetryPolicy, TRANSFER_RETRIES } from '../retries.js';
 import type { LayerProgress, WantedLayer } from './layer.js';
 import { LayerMeter } from './layer-meter.js';
 
@@ -26,7 +26,7 @@ export interface DownloadRules {
 
 /** As jobs-and-imports 5.3 and 9.7 want it. */
 export const LAYER_RULES: DownloadRules = {
-    retries: { attempts: 5, minMs: 1000, maxMs: 60_000 },
+    retries: TRANSFER_RETRIES,
     stallMs: 15_000,
 };
 
