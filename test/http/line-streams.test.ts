@@ -243,9 +243,7 @@ void t.test('clients of HTTP/1.0 get the lines until the connection ends', async
 });
 
 /** A stream that is the work itself; `undone` ends its clean-up. */
-async function startWork(
-    t: Test,
-): Promise<{
+async function startWork(t: Test): Promise<{
     shell: Shell;
     work: WorkLines<StreamLine>;
     say: Say<StreamLine>;

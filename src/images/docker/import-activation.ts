@@ -104,7 +104,10 @@ export async function activateLayer(run: PullRun, fetched: FetchedLayer): Promis
             if (tries >= MAX_TRIES || !(await isUsedUp(error, current))) {
                 throw error;
             }
-            context.log.info({ err: error, uuid: layer.uuid }, 'another process has used the file of a layer');
+            context.log.info(
+                { err: error, uuid: layer.uuid },
+                'another process has used the file of a layer',
+            );
         }
         const again = await fetchLayer(run, layer, context.signal);
         if (!('held' in again)) {
