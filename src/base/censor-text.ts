@@ -7,6 +7,10 @@ const USER_INFO_RE = /:\/\/[^\s/?#"'<>\\]*@/g;
 /** The same where the URL is a percent-encoded value inside another one. */
 const ENCODED_USER_INFO_RE = /(?::|%3A)%2F%2F(?:(?!%2F|%3F|%23)[^\s/?#&"'<>\\])*(?:@|%40)/gi;
 
+/** The same in the name of a Docker repository, where nobody wrote a scheme; a digest also follows an `@`. */
+const REPOSITORY_USER_RE =
+    /([?&]repo(?:AndTag)?=)(?:(?!%2F|%3A|%40)[^&#?/:@\s])*(?::|%3A)(?:(?!%2F|%40)[^&#?/@\s])*(?:@|%40)/gi;
+
 const PRIVATE_KEY_RE =
     /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|$)/g;
 
@@ -26,7 +30,10 @@ const MIXED_PARAMETER_RE = new RegExp(
 );
 
 function censorAddresses(text: string): string {
-    return text.replace(USER_INFO_RE, `://${MASK}@`).replace(ENCODED_USER_INFO_RE, `%3A%2F%2F${MASK}%40`);
+    return text
+        .replace(USER_INFO_RE, `://${MASK}@`)
+        .replace(ENCODED_USER_INFO_RE, `%3A%2F%2F${MASK}%40`)
+        .replace(REPOSITORY_USER_RE, `$1${MASK}@`);
 }
 
 function censorParameters(text: string): string {

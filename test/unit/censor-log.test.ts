@@ -34,6 +34,11 @@ await t.test('URLs in texts', (test) => {
             '/images/x?action=import&source=https%3A%2F%2F***%40h%2Ff%3Fsig%3D***%26y%3D1&account=z',
         ],
         ['/i?source=https://u:pw@h/f%3Ftoken=abc&b=1', '/i?source=https://***@h/f%3Ftoken=***&b=1'],
+        ['/images?repo=u:pw@h/a&tag=1', '/images?repo=***@h/a&tag=1'],
+        ['/i?a=1&repo=u%3Ap%2Bw%40h%3A5000%2Fa', '/i?a=1&repo=***@h%3A5000%2Fa'],
+        ['/push?repoAndTag=u:pw@h/a:1', '/push?repoAndTag=***@h/a:1'],
+        ['/push?repoAndTag=h:5000/a@sha256:ab', undefined],
+        ['/push?repoAndTag=h%3A5000%2Fa%40sha256%3Aab', undefined],
         [`key: ${PEM} end`, 'key: *** end'],
         [PEM.slice(0, 50), '***'],
         ['-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----', undefined],
@@ -211,6 +216,8 @@ await t.test('long hostile texts take linear time', (test) => {
         '://a',
         '?token=',
         'a@=%',
+        '?repo=a',
+        '?repo=a:',
     ]) {
         const start = process.hrtime.bigint();
         censorUrl(`${part.repeat(200_000)} = % @ PRIVATE KEY`);

@@ -16,8 +16,6 @@ export interface DockerLayer {
     readonly shortId: string;
     /** By its media type; absent: its first bytes tell. */
     readonly compression?: FileCompression;
-    /** Bytes, as the manifest announces them; absent in schema 1. */
-    readonly size?: number;
     /** `sha256:<hex>` of the unpacked file; absent in schema 1. */
     readonly uncompressedDigest?: string;
     /** What is known of the image up to this layer: for the last one its whole config. */

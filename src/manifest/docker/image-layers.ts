@@ -43,7 +43,7 @@ export function chainOf(
     layers: readonly PlainLayer[],
 ): readonly DockerLayer[] {
     const uuids = chainUuids(layers.map(({ digest }) => digest));
-    return layers.map(({ digest, mediaType, size, uncompressedDigest }, at) => {
+    return layers.map(({ digest, mediaType, uncompressedDigest }, at) => {
         const origin = uuids[at - 1];
         const compression = compressionOfMediaType(mediaType);
         return {
@@ -52,7 +52,6 @@ export function chainOf(
             digest,
             shortId: shortIdOf(digest),
             ...(compression === undefined ? {} : { compression }),
-            ...(size === undefined ? {} : { size }),
             ...(uncompressedDigest === undefined ? {} : { uncompressedDigest }),
             metadata: at === layers.length - 1 ? config : metadataOf(entries[at] ?? {}, config),
         };

@@ -34,7 +34,7 @@ function tagsOf(product: LxdProduct, version: LxdVersion, registry: string): Jso
 }
 
 /** The uuid of an image: every server that has it computes the same one (manifest 11). */
-export function lxdImageUuid({ version }: LxdImage): string {
+function lxdImageUuid({ version }: LxdImage): string {
     return uuidFromLxdFingerprint(version.fingerprint);
 }
 

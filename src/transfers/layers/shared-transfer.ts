@@ -9,7 +9,7 @@ interface Waiter<Taken> {
 }
 
 /** What a {@link SharedTransfer} does, and what those who wait for it get. */
-export interface SharedWork<Result, Taken> {
+export interface TransferWork<Result, Taken> {
     /** @param signal aborted when nobody waits any more */
     readonly run: (tell: Tell, signal: AbortSignal) => Promise<Result>;
     /** Makes of the result what each of them gets; called for all in the same moment. */
@@ -20,14 +20,14 @@ export interface SharedWork<Result, Taken> {
 
 /** A transfer that any number of callers wait for, each for as long as it likes (jobs-and-imports 5.3). */
 export class SharedTransfer<Result, Taken> {
-    readonly #work: SharedWork<Result, Taken>;
+    readonly #work: TransferWork<Result, Taken>;
     readonly #stop = new AbortController();
     readonly #waiters = new Set<Waiter<Taken>>();
     readonly #settled: Promise<void>;
     #starter: Waiter<Taken> | undefined;
     #last: LayerProgress | undefined;
 
-    constructor(work: SharedWork<Result, Taken>) {
+    constructor(work: TransferWork<Result, Taken>) {
         this.#work = work;
         this.#settled = work
             .run((progress) => this.#tell(progress), this.#stop.signal)

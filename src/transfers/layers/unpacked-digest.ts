@@ -9,7 +9,7 @@ import { shortReason } from '../../base/short-reason.js';
 const CHUNK_SIZE = 262_144;
 
 /** Largest unpacked layer, bytes: gzip can make a thousand of one, and who pulls must not wait for ever. */
-export const MAX_UNPACKED_SIZE = 214_748_364_800;
+const MAX_UNPACKED_SIZE = 214_748_364_800;
 /** {@link MAX_UNPACKED_SIZE} as the message names it. */
 const MAX_UNPACKED_SIZE_STR = '200 GiB';
 
