@@ -5,7 +5,7 @@ import { ServerProcess, temporaryDirectory } from '../helpers/server-process.js'
 import { ImageUnderCrashes } from './crash-model.js';
 import { filesBelow, runKillCycles } from './kill-cycles.js';
 
-const CYCLES = Number(process.env['KILL_CYCLES'] ?? 20);
+const CYCLES = Number(process.env['KILL_CYCLES'] ?? 12);
 const WRITERS = 8;
 
 /** Records are replaced as a whole: at no time is there half of one. */

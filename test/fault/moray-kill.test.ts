@@ -12,7 +12,7 @@ import { ClonesUnderCrashes } from './crash-clones.js';
 import { ImageUnderCrashes } from './crash-model.js';
 import { runKillCycles } from './kill-cycles.js';
 
-const CYCLES = Number(process.env['KILL_CYCLES'] ?? 8);
+const CYCLES = Number(process.env['KILL_CYCLES'] ?? 5);
 const WRITERS = 8;
 const FILE = gzipFile('the origin of some of the images');
 const BUCKET_LIMIT_MS = 10_000;

@@ -17,7 +17,7 @@ const TEST_LIMIT_MS = 600_000;
 const SLOWEST_MS = 20_000;
 const CLIENTS = 8;
 /** Times that Moray is killed. */
-const CYCLES = Number(process.env['OUTAGE_CYCLES'] ?? 3);
+const CYCLES = Number(process.env['OUTAGE_CYCLES'] ?? 2);
 /** How long an outage lasts, and service before and after: a number of answers, not a time. */
 const ANSWERS = 60;
 

@@ -92,10 +92,12 @@ async function killWhen(
     await goOn(test, place, uuid, cut);
 }
 
-/** Whether the server is to be killed at every point, not at every third one: that takes long. */
+/** Whether the server is to be killed at every point, not only at some: that takes long. */
 export const AT_ALL_POINTS = process.env['KILL_POINTS'] === 'all';
+/** Of so many points one is taken otherwise. */
+const SPARSE = 5;
 
-/** Kills the server when Manta holds a call: one test for each call of the request, or for every third one. */
+/** Kills the server when Manta holds a call: one test for each call of the request, or for some. */
 export async function killAtEachCall(test: Test, place: TwoStorages, cut: Cut): Promise<void> {
     const calls = await callsOf(place, cut);
     const points = calls.flatMap((call, nth): readonly (readonly [HoldPoint, number, SeenCall])[] => [
@@ -103,7 +105,7 @@ export async function killAtEachCall(test: Test, place: TwoStorages, cut: Cut): 
         ['after', nth, call],
     ]);
     const last = points.length - 1;
-    const wanted = points.filter((_, index) => AT_ALL_POINTS || (last - index) % 3 === 0);
+    const wanted = points.filter((_, index) => AT_ALL_POINTS || (last - index) % SPARSE === 0);
     for (const [when, nth, { kind, name }] of wanted) {
         await test.test(`${when} call ${nth + 1}, ${kind} of ${name}`, async (inner) => {
             const uuid = await cut.prepare();
