@@ -11,6 +11,7 @@ import { createMetrics, loadAndLogConfig, makeParts, type Parts, type StartOptio
 import { reloadConfig } from './app/reload.js';
 import { type RoleActions, Roles } from './app/roles.js';
 import { ServerTasks } from './app/tasks.js';
+import { TlsSide } from './app/tls.js';
 import { KeyFiles } from './auth/key-files.js';
 import { SignatureAuthenticator } from './auth/signature.js';
 import { systemClock } from './base/clock.js';
@@ -58,6 +59,8 @@ export class ImageServer {
     readonly #roles: Roles;
     readonly #tasks: ServerTasks;
     readonly #http: HttpServer;
+    readonly #tls: TlsSide;
+    readonly #streams: StreamSlots;
     readonly #control: Control;
     readonly #metricsListener: MetricsListener | undefined;
     #end: (code: number) => void = () => undefined;
@@ -70,6 +73,7 @@ export class ImageServer {
         this.#log = log;
         this.ended = new Promise((resolve) => (this.#end = resolve));
         this.#config = config;
+        this.#streams = new StreamSlots(config);
         this.#directories = directories;
         this.#backends = parts.backends;
         this.#jobs = parts.jobs;
@@ -116,6 +120,7 @@ export class ImageServer {
         const authenticator =
             this.#keys && new SignatureAuthenticator({ keys: this.#keys, clock: systemClock, log });
         this.#http = this.#createHttp(renderer, authenticator, metrics);
+        this.#tls = new TlsSide({ config, http: this.#http, log });
         this.#metricsListener = metrics && new MetricsListener({ metrics, log });
         const { listRequests } = this.#backends.database;
         const sources = metricSources({
@@ -128,6 +133,8 @@ export class ImageServer {
             jobs: this.#jobs,
             archived: recent(() => this.#backends.archive.count(), ARCHIVE_COUNT_MAX_AGE_MS, systemClock),
             placeholdersPurged: () => this.#tasks.placeholdersPurged,
+            progressStreams: () => this.#streams.taken,
+            certificateExpiry: () => this.#tls.expiresAt,
         });
         sources.forEach((metric) => metrics?.register(metric));
     }
@@ -145,7 +152,7 @@ export class ImageServer {
             authenticator,
             role: this.#roles,
             control: this.#control,
-            streams: new StreamSlots(this.#config),
+            streams: this.#streams,
             docsDirectory: DOCS_DIRECTORY,
         });
         return createHttpServer({
@@ -177,6 +184,7 @@ export class ImageServer {
             workflows: this.#jobs.workflows,
             lock,
             foreignOwner: this.#tasks.foreignOwner,
+            certificateExpiry: this.#config.current.tls && (() => this.#tls.expiresAt),
         });
         return new HealthMonitor(checks, systemClock);
     }
@@ -235,6 +243,7 @@ export class ImageServer {
             log: this.#log,
         });
         if (!restart) {
+            await this.#tls.renew();
             this.#tasks.lookAtManta();
             return;
         }
@@ -297,8 +306,14 @@ export class ImageServer {
         // Nobody waits for it: its log tells early of a wrong password, and reads never need it.
         this.#backends.images.accounts?.ping().catch(() => undefined);
         this.#jobs.workflows?.open();
-        const port = await this.#http.listen(config.port, config.address);
-        this.#log.info(`Image API listening on <http://${config.address}:${port}>.`);
+        if (config.tls?.only !== true) {
+            const port = await this.#http.listen(config.port, config.address);
+            this.#log.info(`Image API listening on <http://${config.address}:${port}>.`);
+        }
+        const secure = await this.#tls.open();
+        if (secure !== undefined) {
+            this.#log.info(`Image API listening on <${secure}>.`);
+        }
         this.#log.info('startup complete');
         this.#jobs.local.run();
     }

@@ -23,7 +23,13 @@ export interface HealthSubjects {
     readonly lock: BaseLock;
     /** Who else uses the Manta area; absent: nobody looks. */
     readonly foreignOwner: (() => MarkedOwner | undefined) | undefined;
+    /** When the TLS certificate is not valid any more, ms since the epoch; absent: TLS is not spoken. */
+    readonly certificateExpiry: (() => number | undefined) | undefined;
 }
+
+/** Days before its end from which a certificate is to be renewed (operations 1.6). */
+const EXPIRY_WARNING_DAYS = 14;
+const DAY_MS = 86_400_000;
 
 function storageCheck(storage: Storage, isOnly: boolean): HealthCheck {
     return {
@@ -127,6 +133,32 @@ function ownerCheck(foreignOwner: () => MarkedOwner | undefined): HealthCheck {
     };
 }
 
+function certificateCheck(expiry: () => number | undefined): HealthCheck {
+    return {
+        name: 'tls',
+        impact: 'degraded',
+        run: () => {
+            const expiresAt = expiry();
+            if (expiresAt === undefined) {
+                return Promise.reject(new Error('the TLS listener is not there yet'));
+            }
+            const daysLeft = Math.floor((expiresAt - Date.now()) / DAY_MS);
+            const facts = { expiresAt: new Date(expiresAt).toISOString(), daysLeft };
+            return daysLeft < EXPIRY_WARNING_DAYS
+                ? Promise.reject(
+                      new HealthProblem(
+                          daysLeft < 0
+                              ? 'the TLS certificate is not valid any more'
+                              : `the TLS certificate ends in ${daysLeft} day(s)`,
+                          'degraded',
+                          facts,
+                      ),
+                  )
+                : Promise.resolve(facts);
+        },
+    };
+}
+
 /** Whether a check of {@link healthChecks} is about something the server depends on, not about itself. */
 export function isDependency(check: string): boolean {
     return check === 'database' || check === 'ufds' || check === 'wfapi' || check.startsWith('stor.');
@@ -152,5 +184,6 @@ export function healthChecks(subjects: HealthSubjects): readonly HealthCheck[] {
         ...(subjects.workflows === undefined ? [] : [workflowsCheck(subjects.workflows)]),
         lockCheck(subjects.lock),
         ...(subjects.foreignOwner === undefined ? [] : [ownerCheck(subjects.foreignOwner)]),
+        ...(subjects.certificateExpiry === undefined ? [] : [certificateCheck(subjects.certificateExpiry)]),
     ];
 }

@@ -29,6 +29,10 @@ export interface MetricSubjects {
     readonly archived: () => Promise<number>;
     /** Expired placeholders deleted since the start. */
     readonly placeholdersPurged: () => number;
+    /** Streams of progress that are open. */
+    readonly progressStreams: () => number;
+    /** When the TLS certificate is not valid any more, ms since the epoch; `undefined`: TLS is not spoken. */
+    readonly certificateExpiry: () => number | undefined;
 }
 
 /** A metric that shows a tally as it is at the moment. */
@@ -97,6 +101,12 @@ function stateMetrics(subjects: MetricSubjects): readonly CollectedMetric[] {
             help: 'archived manifests kept on this machine',
             collect: async (set) => set({}, await subjects.archived()),
         },
+    ];
+}
+
+/** What checks of the server have found, and how near it is to its limits. */
+function conditionMetrics(subjects: MetricSubjects): readonly CollectedMetric[] {
+    return [
         {
             type: 'gauge',
             name: 'imgapi_local_free_bytes',
@@ -119,6 +129,23 @@ function stateMetrics(subjects: MetricSubjects): readonly CollectedMetric[] {
                 Object.entries(checks)
                     .filter(([dependency]) => isDependency(dependency))
                     .forEach(([dependency, { ok }]) => set({ dependency }, ok ? 1 : 0));
+            },
+        },
+        {
+            type: 'gauge',
+            name: 'imgapi_progress_streams',
+            help: 'streams of progress that are open',
+            collect: (set) => set({}, subjects.progressStreams()),
+        },
+        {
+            type: 'gauge',
+            name: 'imgapi_tls_expiry_seconds',
+            help: 'seconds until the TLS certificate ends; negative: since',
+            collect: (set) => {
+                const expiresAt = subjects.certificateExpiry();
+                if (expiresAt !== undefined) {
+                    set({}, (expiresAt - Date.now()) / 1000);
+                }
             },
         },
     ];
@@ -173,5 +200,5 @@ function eventMetrics(subjects: MetricSubjects): readonly CollectedMetric[] {
 
 /** The metrics beside those of the requests (operations 1.8). */
 export function metricSources(subjects: MetricSubjects): readonly CollectedMetric[] {
-    return [...stateMetrics(subjects), ...eventMetrics(subjects)];
+    return [...stateMetrics(subjects), ...conditionMetrics(subjects), ...eventMetrics(subjects)];
 }

@@ -2,16 +2,14 @@ import type { Config } from '../base/config-types.js';
 
 /** The settings that decide it: of a configuration, or of a file that may be wrong elsewhere. */
 interface Asked {
-    readonly tls?: unknown;
     readonly proxyProtocol?: unknown;
 }
 
 /** What a configuration can ask for that this release does not have; one line each. */
 export function unsupportedSettings(asked: Asked): readonly string[] {
-    const { tls, proxyProtocol } = asked;
+    const { proxyProtocol } = asked;
     const problems = [
         // To go on without these would be to speak another protocol than the one asked for.
-        tls !== undefined && tls !== null && 'tls',
         proxyProtocol === true && 'proxyProtocol',
     ];
     return problems

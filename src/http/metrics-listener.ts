@@ -1,7 +1,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type Logger from 'bunyan';
 import { resourceNotFound } from '../base/errors.js';
+import { listenOn } from './listen.js';
 import type { RequestMetrics } from './metrics.js';
 
 /** Exactly this; a charset would be one more parameter to trip over (operations 1.8). */
@@ -33,17 +33,9 @@ export class MetricsListener {
 
     /** Starts to listen; resolves to the port. @throws the system's error, e.g. `EADDRINUSE` */
     async listen(port: number, address: string): Promise<number> {
-        await new Promise<void>((resolve, reject) => {
-            this.#server.once('error', reject);
-            this.#server.listen(port, address, () => {
-                this.#server.off('error', reject);
-                this.#server.on('error', (error) =>
-                    this.#log.error({ err: error }, 'metrics listener failed'),
-                );
-                resolve();
-            });
-        });
-        return (this.#server.address() as AddressInfo).port;
+        return listenOn(this.#server, port, address, (error) =>
+            this.#log.error({ err: error }, 'metrics listener failed'),
+        );
     }
 
     /** Stops listening and cuts all connections. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage, Server as NodeServer, ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import type Logger from 'bunyan';
 import { createServer as createRestifyServer, type Server as RestifyServer } from 'restify';
@@ -8,6 +8,7 @@ import { ApiError, serviceUnavailable } from '../base/errors.js';
 import { clientErrorAnswer, writeRawError } from './client-error.js';
 import { Connection } from './connection.js';
 import { Dispatcher } from './dispatcher.js';
+import { listenOn } from './listen.js';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './limits.js';
 import type { RequestMetrics } from './metrics.js';
 import { requestId } from './request-id.js';
@@ -43,10 +44,20 @@ export interface RequestInFlight {
     readonly modifying: boolean;
 }
 
+/** Something else that accepts connections for a server. */
+export interface HttpListener {
+    /** Takes no further connections; those it has handed over stay. */
+    stopAccepting(): void;
+}
+
 /** The HTTP side of the server. */
 export interface HttpServer {
     /** Starts to listen; resolves to the port. @throws the system's error, e.g. `EADDRINUSE` */
     listen(port: number, address: string): Promise<number>;
+    /** Has another listener stopped together with this server, which may not listen itself. */
+    attach(listener: HttpListener): void;
+    /** Serves a connection that another listener has accepted. */
+    take(socket: Socket): void;
     /** Takes no further connections; those there are stay. */
     stopAccepting(): void;
     /** Closes connections on which nothing is going on. */
@@ -96,6 +107,7 @@ class RestifyHttpServer implements HttpServer {
     readonly #active = new Set<ServerExchange>();
     readonly #awaitingContinue = new WeakSet<IncomingMessage>();
     readonly #misexpecting = new WeakSet<IncomingMessage>();
+    readonly #listeners: HttpListener[] = [];
     #closing = false;
     #whenQuiet: (() => void)[] = [];
 
@@ -132,17 +144,24 @@ class RestifyHttpServer implements HttpServer {
     }
 
     async listen(port: number, address: string): Promise<number> {
-        await new Promise<void>((resolve, reject) => {
-            this.#node.once('error', reject);
-            this.#node.listen(port, address, () => {
-                this.#node.off('error', reject);
-                resolve();
-            });
-        });
-        return (this.#node.address() as AddressInfo).port;
+        // restify repeats errors that come later, which are logged there.
+        return listenOn(this.#node, port, address, () => undefined);
+    }
+
+    attach(listener: HttpListener): void {
+        this.#listeners.push(listener);
+        if (!this.#node.listening) {
+            // What makes Node begin to watch how long connections take, which it does for itself only.
+            this.#node.emit('listening');
+        }
+    }
+
+    take(socket: Socket): void {
+        this.#node.emit('connection', socket);
     }
 
     stopAccepting(): void {
+        this.#listeners.forEach((listener) => listener.stopAccepting());
         if (this.#node.listening) {
             this.#node.close();
         }

@@ -10,6 +10,11 @@ export class StreamSlots {
         this.#config = config;
     }
 
+    /** How many are open. */
+    get taken(): number {
+        return this.#taken;
+    }
+
     /**
      * Takes one.
      *

@@ -1,4 +1,5 @@
 import { Agent, request, type ClientRequest, type IncomingMessage } from 'node:http';
+import { Agent as TlsAgent } from 'node:https';
 import { connect } from 'node:net';
 import type { Readable } from 'node:stream';
 import { signatureHeaders, type SigningKey } from './signing.js';
@@ -96,13 +97,23 @@ export class HttpClient {
     readonly #port: number;
     readonly #key: SigningKey | undefined;
     readonly #answerLimitMs: number;
-    readonly #agent = new Agent({ keepAlive: true });
+    readonly #agent: Agent;
 
-    /** @param answerLimitMs longest time without a byte from the server */
-    constructor(port: number, key?: SigningKey, answerLimitMs: number = ANSWER_LIMIT_MS) {
+    /**
+     * @param answerLimitMs longest time without a byte from the server
+     * @param ca PEM text of the certificate that the server must show; absent: no TLS
+     */
+    constructor(port: number, key?: SigningKey, answerLimitMs: number = ANSWER_LIMIT_MS, ca?: string) {
         this.#port = port;
         this.#key = key;
         this.#answerLimitMs = answerLimitMs;
+        this.#agent =
+            ca === undefined ? new Agent({ keepAlive: true }) : new TlsAgent({ keepAlive: true, ca });
+    }
+
+    /** A client that speaks TLS and trusts this certificate only. */
+    static overTls(port: number, ca: string, key?: SigningKey): HttpClient {
+        return new HttpClient(port, key, ANSWER_LIMIT_MS, ca);
     }
 
     /** Ends all connections. */
@@ -177,6 +188,7 @@ export class HttpClient {
     #start(method: string, path: string, options: RequestOptions): ClientRequest {
         const signed = this.#key !== undefined && options.sign !== false ? signatureHeaders(this.#key) : {};
         return request({
+            protocol: this.#agent instanceof TlsAgent ? 'https:' : 'http:',
             host: '127.0.0.1',
             port: this.#port,
             method,

@@ -199,6 +199,7 @@ void t.test('health', (t) => {
             workflows,
             lock: new BaseLock({ directories, log, clock: systemClock, app: 'test' }),
             foreignOwner: undefined,
+            certificateExpiry: () => Date.now() + 13.5 * 86_400_000,
         });
         const report = await new HealthMonitor(checks, systemClock).report();
         t.equal(report.status, 'degraded');
@@ -211,6 +212,7 @@ void t.test('health', (t) => {
             jobs: { ok: true },
             wfapi: { ok: false, error: 'ECONNREFUSED' },
             lock: { ok: true, held: false },
+            tls: { ok: false, error: 'the TLS certificate ends in 13 day(s)', daysLeft: 13 },
         });
         const jobsNow = async () => (await new HealthMonitor(checks, systemClock).report()).checks['jobs'];
         bad = 2;
@@ -241,6 +243,8 @@ void t.test('a drain lets nobody write once it has given the lock away', async (
     let running = [request(true), request(false)];
     const http: HttpServer = {
         listen: () => Promise.resolve(0),
+        attach: () => undefined,
+        take: () => undefined,
         stopAccepting: () => events.push('stopAccepting'),
         closeIdleConnections: () => events.push('closeIdle'),
         inFlight: () => running,

@@ -9,7 +9,6 @@ export const UNUSED_KEYS: ReadonlySet<string> = new Set([
     'napi_service',
     'proxyProtocol',
     'sapi_service',
-    'tls',
     'ufds_admin_login',
     'vmapi_service',
 ]);
