@@ -9,10 +9,13 @@ import { expectOnly } from '../helpers/pulled-images.js';
 import { RegistryClient } from '../helpers/registry-client.js';
 
 const LAYERS = 20;
-const TOTAL_MB = Number(process.env['DOCKER_IMAGE_MB'] ?? 120);
-const LIMIT_MB = 250;
-/** What is read of files to be sent is garbage at once, and collected late where the cores are busy. */
-const PUSH_LIMIT_MB = 350;
+const WANTED_MB = process.env['DOCKER_IMAGE_MB'];
+const TOTAL_MB = Number(WANTED_MB ?? 200);
+/**
+ * The promise, for a machine that has nothing else to do. Beside other tests on the same cores garbage is
+ * collected late: then the limit only shows that nobody keeps what has passed.
+ */
+const LIMIT_MB = WANTED_MB === undefined ? 320 : 250;
 const MB = 1024 * 1024;
 
 t.setTimeout(120_000 + TOTAL_MB * 1000);
@@ -55,5 +58,5 @@ void t.test(`${LAYERS} layers, ${TOTAL_MB} MB`, { skip: noDockerRegistry }, asyn
     t.match(text, /"aux":\{"Tag":"v1"/);
     const afterPush = peakOf(pid);
     t.comment(`push: at most ${afterPush.toFixed(0)} MB of memory`);
-    t.ok(afterPush < PUSH_LIMIT_MB, `${afterPush.toFixed(0)} MB of memory`);
+    t.ok(afterPush < LIMIT_MB, `${afterPush.toFixed(0)} MB of memory`);
 });
