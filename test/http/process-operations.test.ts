@@ -165,7 +165,6 @@ await t.test('--check and --migrate', async (test) => {
         return file;
     };
     for (const [settings, line] of [
-        [{ tls: { cert: '/c.pem' } }, 'config.tls is not supported by this release'],
         [{ proxyProtocol: true }, 'config.proxyProtocol is not supported by this release'],
     ] as const) {
         const file = path(settings);
