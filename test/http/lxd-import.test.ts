@@ -17,7 +17,7 @@ t.setTimeout(LIMIT_MS);
 const META = randomBytes(500);
 const ROOT = randomBytes(1_500_000);
 /** Size of the file of an image that must take little memory; larger with `LXD_BIG_MB`. */
-const BIG_MB = Number(process.env['LXD_BIG_MB'] ?? '100');
+const BIG_MB = Number(process.env['LXD_BIG_MB'] ?? '200');
 /** The promise where nothing else shares the cores; beside other tests garbage is collected late. */
 const BIG_LIMIT_MIB = process.env['LXD_BIG_MB'] === undefined ? 320 : 250;
 const DONE = ['Download complete', 'Activating image', 'Pull complete'];
