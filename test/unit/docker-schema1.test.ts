@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { ApiError } from '#lib/base/errors.js';
@@ -9,6 +10,7 @@ import { rebuildImage } from '#lib/manifest/docker/rebuild-image.js';
 import type { Schema1Manifest } from '#lib/manifest/docker/schema1.js';
 import type { JsonObject, JsonValue } from '#lib/manifest/types.js';
 import { json } from '../helpers/manifest-arbitraries.js';
+import { PROJECT_ROOT } from '../helpers/server-process.js';
 import {
     makeKey,
     makeSignature,
@@ -26,7 +28,7 @@ const sha256 = (text: string | Buffer): string => `sha256:${createHash('sha256')
 
 /** Signed by others: with the digests that a registry gave them. */
 const FOREIGN = JSON.parse(
-    readFileSync(new URL('../fixtures/docker-schema1.json', import.meta.url), 'utf8'),
+    readFileSync(join(PROJECT_ROOT, 'test/fixtures/docker-schema1.json'), 'utf8'),
 ) as readonly { readonly signedBy: string; readonly digest: string; readonly text: string }[];
 
 const step = (command: string | readonly string[], more: JsonObject = {}): JsonObject => ({

@@ -152,7 +152,7 @@ void t.test('halves of pairs and what nobody knows', async (t) => {
 
 /** The random part of a name, as another process makes it. */
 function nameOfAnother(): string {
-    const script = `import { PartNames } from '${new URL('../../lib/transfers/layers/part-names.js', import.meta.url).href}';
+    const script = `import { PartNames } from '${import.meta.resolve('#lib/transfers/layers/part-names.js')}';
         console.log(await new PartNames({ now: Date.now }).fresh());`;
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
         encoding: 'utf8',
