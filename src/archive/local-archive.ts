@@ -14,7 +14,7 @@ import type { RawImage } from '../manifest/types.js';
 import type { Archive } from './archive.js';
 
 /** Tries when the directory vanishes between making it and writing there. */
-const MAX_TRIES = 10;
+const MAX_TRIES = 20;
 
 /** What {@link LocalArchive.removeOld} needs. */
 export interface RetentionOptions {

@@ -172,12 +172,14 @@ void t.test('writers and passes at the same time lose no last state', async (t) 
         for (let round = 1; round <= rounds; round += 1) {
             await Promise.all(raws.map((raw) => archive.write({ ...raw, description: `round ${round}` })));
         }
-        writing = false;
     };
     const push = async (): Promise<void> => {
         while (writing) t.match(await subject.pass(NEVER), { failed: 0 });
     };
-    await Promise.all([write(), push()]);
+    const written = write().finally(() => {
+        writing = false;
+    });
+    await Promise.all([written, push()]);
     await subject.pass(NEVER);
     for (const { uuid } of raws) {
         t.match(JSON.parse(await read(nameOf(uuid))), { description: `round ${rounds}` });
