@@ -6,6 +6,8 @@ import { imagesOf, paramsOf } from './job-documents.js';
 
 /** Finished jobs that are looked through for an origin. */
 const MAX_FINISHED = 100;
+/** Jobs about an image that are looked through for a request's. */
+const MAX_OF_IMAGE = 100;
 /** Furthest a list that is merged from several reaches. */
 const MAX_MERGED = 10_000;
 
@@ -62,14 +64,25 @@ export class JobLists {
     /** The queued or running jobs that match, newest first. @throws OutgoingError */
     async active(query: JobQuery, signal: AbortSignal): Promise<readonly ServiceJob[]> {
         const tasks = query['task'] === undefined ? this.#tasks : [query['task']];
-        const lists = await Promise.all(
-            tasks.flatMap((task) =>
-                ['queued', 'running'].map(async (execution) =>
-                    this.#service.jobs({ ...query, task, execution }, signal),
-                ),
-            ),
-        );
-        return merged(lists.map(({ jobs }) => jobs));
+        const inState = async (execution: string): Promise<readonly ServiceJob[]> => {
+            const lists = tasks.map(async (task) =>
+                this.#service.jobs({ ...query, task, execution }, signal),
+            );
+            return (await Promise.all(lists)).flatMap(({ jobs }) => jobs);
+        };
+        // One after the other, as jobs go: one that is taken up in between is seen at least once.
+        const queued = await inState('queued');
+        return merged([queued, await inState('running')]);
+    }
+
+    /** The job of a request about an image, whatever has become of it. @throws OutgoingError */
+    async ofRequest(
+        query: JobQuery,
+        requestId: unknown,
+        signal: AbortSignal,
+    ): Promise<ServiceJob | undefined> {
+        const { jobs } = await this.#page(query, { offset: 0, limit: MAX_OF_IMAGE }, signal);
+        return jobs.find((job) => paramsOf(job)['req_id'] === requestId);
     }
 
     /** The queued or running jobs that make an image, or have it among their origins. @throws OutgoingError */

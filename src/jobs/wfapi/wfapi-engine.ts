@@ -197,8 +197,8 @@ export class WfapiEngine implements JobEngine {
             if (error.status !== undefined) {
                 throw error;
             }
-            const jobs = await this.#lists.active({ image_uuid: job.imageUuid, task: job.task }, signal);
-            const found = jobs.find((one) => paramsOf(one)['req_id'] === job.params['req_id']);
+            const { imageUuid: image_uuid, task, params } = job;
+            const found = await this.#lists.ofRequest({ image_uuid, task }, params['req_id'], signal);
             if (found === undefined) {
                 throw error;
             }
