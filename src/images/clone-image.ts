@@ -12,7 +12,7 @@ import { failsAs, savesAs } from './failures.js';
 import { fileName, requireStorage, storageNameOf } from './image-files.js';
 import { type Cleanup, withCleanup } from './image-task.js';
 import { loadImage, unlessGone } from './load.js';
-import { manifestRules } from './rules.js';
+import { buildOptions } from './new-record.js';
 import { storeFreshImage } from './store-new-image.js';
 import { ownContext } from './own-context.js';
 import { deleteClones } from './undo-clones.js';
@@ -40,12 +40,7 @@ function requireCloneable(raw: RawImage, account: string): void {
 
 /** The records of all clones, each with the one before as its origin. @throws 422 `ValidationFailed` */
 function planClones(services: ImageServices, chain: CloneChain, account: string): readonly PlannedClone[] {
-    const config = services.config.current;
-    const options = {
-        rules: manifestRules(config),
-        lifespanDays: config.placeholderImageLifespanDays,
-        now: services.clock.now(),
-    };
+    const options = buildOptions(services);
     const planned: PlannedClone[] = [];
     let origin = chain.base;
     for (const [index, source] of chain.images.entries()) {

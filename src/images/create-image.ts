@@ -1,25 +1,13 @@
 import { invalidParameter, validationFailed } from '../base/errors.js';
 import type { StoredImage } from '../database/database.js';
-import { buildImage } from '../manifest/build.js';
 import { text } from '../manifest/coerce.js';
 import type { JsonObject, JsonValue } from '../manifest/types.js';
 import type { ImageServices, RequestContext } from './context.js';
 import { requireAccountUuid } from './load.js';
+import { newRecord } from './new-record.js';
 import { requireObject } from './object-rule.js';
 import { requireKnownOwner } from './owner-check.js';
-import { manifestRules } from './rules.js';
 import { findOrigin, storeNewImage } from './store-new-image.js';
-
-/** Puts a new image in the selected channel; channels a client sends are dropped (http-api 1.16). */
-export function inSelectedChannel(
-    services: ImageServices,
-    context: RequestContext,
-    data: JsonObject,
-): JsonObject {
-    const kept = Object.fromEntries(Object.entries(data).filter(([key]) => key !== 'channels'));
-    const hasChannels = services.config.current.channels !== undefined && context.channel !== undefined;
-    return hasChannels ? { ...kept, channels: [context.channel] } : kept;
-}
 
 /** The body with the calling account as owner (http-api 3.3 #2, #3). @throws 422 `InvalidParameter` */
 export function ownedByAccount(body: JsonObject, account: string | undefined): JsonObject {
@@ -57,11 +45,6 @@ export async function createImage(
     const data = Object.hasOwn(owned, 'v') ? owned : { ...owned, v: 2 };
     await requireKnownOwner(services, data['owner']);
     await findOrigin(services, context, data['origin']);
-    const config = services.config.current;
-    const raw = buildImage('create', inSelectedChannel(services, context, data), {
-        rules: manifestRules(config),
-        lifespanDays: config.placeholderImageLifespanDays,
-        now: services.clock.now(),
-    });
+    const raw = newRecord(services, context, 'create', data);
     return storeNewImage(services, context, raw);
 }

@@ -1,6 +1,5 @@
 import { imageUuidAlreadyExists } from '../base/errors.js';
 import type { StoredImage } from '../database/database.js';
-import { buildImage } from '../manifest/build.js';
 import { deepFreeze } from '../manifest/freeze.js';
 import { importIdOf, withImportId } from '../manifest/import-id.js';
 import type { Provenance } from '../manifest/provenance.js';
@@ -8,12 +7,11 @@ import type { JsonObject, RawImage } from '../manifest/types.js';
 import { upgradeManifest } from '../manifest/upgrade.js';
 import type { SourceAddress } from '../remotes/image-source.js';
 import type { ImageServices, RequestContext } from './context.js';
-import { inSelectedChannel } from './create-image.js';
 import { savesAs } from './failures.js';
 import { replacePlaceholder, requirePlaceholder, withLocalOwner } from './import-image.js';
 import { withCleanup } from './image-task.js';
 import { findImage } from './load.js';
-import { manifestRules } from './rules.js';
+import { newRecord } from './new-record.js';
 import { sourceManifest } from './source-manifest.js';
 
 /** Where an image is imported from, and how. */
@@ -54,14 +52,8 @@ export async function sourceRecord(
 ): Promise<RawImage> {
     const upgraded = upgradeManifest(manifest);
     const owned = await withLocalOwner(services, upgraded, options.skipOwnerCheck);
-    const config = services.config.current;
-    const now = services.clock.now();
-    const raw = buildImage('import', inSelectedChannel(services, context, owned), {
-        rules: manifestRules(config),
-        lifespanDays: config.placeholderImageLifespanDays,
-        now,
-    });
-    const own: JsonObject = { provenance: { ...provenance(upgraded, options, now) } };
+    const raw = newRecord(services, context, 'import', owned);
+    const own: JsonObject = { provenance: { ...provenance(upgraded, options, services.clock.now()) } };
     const { importId } = options;
     return deepFreeze({ ...raw, x_imgapi: importId === undefined ? own : withImportId(own, importId) });
 }

@@ -2,20 +2,18 @@ import semver from 'semver';
 import { imageUuidAlreadyExists, invalidParameter, operatorOnly } from '../base/errors.js';
 import { isUuid } from '../base/uuid.js';
 import type { StoredImage } from '../database/database.js';
-import { buildImage } from '../manifest/build.js';
 import { text } from '../manifest/coerce.js';
 import type { JsonObject, JsonValue, RawImage } from '../manifest/types.js';
 import { upgradeManifest } from '../manifest/upgrade.js';
 import { type Draft, storeChange } from './change-image.js';
 import type { ImageServices, RequestContext } from './context.js';
-import { inSelectedChannel } from './create-image.js';
 import { savesAs } from './failures.js';
 import { recordedFiles } from './image-files.js';
 import { type Cleanup, withCleanup } from './image-task.js';
 import { findImage } from './load.js';
+import { newRecord } from './new-record.js';
 import { isJsonObject } from './object-rule.js';
 import { ownerHere, requireKnownOwner } from './owner-check.js';
-import { manifestRules } from './rules.js';
 import { findOrigin, requireOriginStill, storeFreshImage } from './store-new-image.js';
 
 /** First imgadm that sets `min_platform` of lx images right (http-api 3.4). */
@@ -118,12 +116,7 @@ async function importedRecord(
     const origin = await findOrigin(services, context, upgraded['origin']);
     const owned = await withLocalOwner(services, upgraded, skipOwnerCheck);
     const data = withSoundPlatform(owned, origin, context.userAgent);
-    const config = services.config.current;
-    return buildImage('import', inSelectedChannel(services, context, data), {
-        rules: manifestRules(config),
-        lifespanDays: config.placeholderImageLifespanDays,
-        now: services.clock.now(),
-    });
+    return newRecord(services, context, 'import', data);
 }
 
 /**

@@ -5,3 +5,11 @@ export function ownContext(context: Pick<RequestContext, 'requestId' | 'log' | '
     const { requestId, log, signal } = context;
     return { requestId, log, signal, version2: true, userAgent: '' };
 }
+
+/** The same, where new images go to a channel. */
+export function ownContextInChannel(
+    context: Pick<RequestContext, 'requestId' | 'log' | 'signal' | 'channel'>,
+): RequestContext {
+    const { channel } = context;
+    return { ...ownContext(context), ...(channel === undefined ? {} : { channel }) };
+}

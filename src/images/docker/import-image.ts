@@ -7,7 +7,7 @@ import { imageLayers } from '../../manifest/docker/image-layers.js';
 import { type LayerFile, rebuildImage } from '../../manifest/docker/rebuild-image.js';
 import { isDigest } from '../../manifest/docker/tag-and-digest.js';
 import type { ImageServices, RequestContext } from '../context.js';
-import { ownContext } from '../own-context.js';
+import { ownContextInChannel } from '../own-context.js';
 import { toldWork } from '../told-work.js';
 import { activateLayer } from './import-activation.js';
 import { fetchLayers, releaseLayers } from './import-layers.js';
@@ -113,11 +113,9 @@ export function importDockerImage(
 ): TellingWork<PullLine> {
     const { repository, credentials } = wanted;
     return toldWork(context, registryFailure, async (say, told) => {
-        const { channel } = told;
-        const own = ownContext(told);
         const run: PullRun = {
             services,
-            context: channel === undefined ? own : { ...own, channel },
+            context: ownContextInChannel(told),
             wanted,
             registry: services.registries.open(repository, {
                 scope: 'pull',

@@ -1,16 +1,11 @@
 import { forEachParallel } from '../../base/parallel.js';
 import type { StoredImage } from '../../database/database.js';
-import { buildImage } from '../../manifest/build.js';
 import type { DockerLayer } from '../../manifest/docker/docker-layer.js';
 import { layerManifest } from '../../manifest/docker/layer-manifest.js';
-import { deepFreeze } from '../../manifest/freeze.js';
-import { withImportId } from '../../manifest/import-id.js';
 import type { RawImage } from '../../manifest/types.js';
 import type { HeldLayer } from '../../transfers/layers/layer.js';
-import { inSelectedChannel } from '../create-image.js';
-import { withLocalOwner } from '../import-image.js';
 import { findImage } from '../load.js';
-import { manifestRules } from '../rules.js';
+import { pulledRecord } from '../pulled-record.js';
 import type { PullRun } from './import-run.js';
 
 /** Layers that are fetched at the same time (jobs-and-imports 5.3). */
@@ -26,19 +21,6 @@ export interface FetchedLayer {
 /** A layer whose image was here before. */
 export interface PresentLayer {
     readonly image: StoredImage;
-}
-
-/** The record of a layer's image, marked as this pull's. @throws 422 */
-async function layerRecord(run: PullRun, layer: DockerLayer): Promise<RawImage> {
-    const { services, context, wanted, importId } = run;
-    const config = services.config.current;
-    const owned = await withLocalOwner(services, layerManifest(layer, wanted), false);
-    const raw = buildImage('import', inSelectedChannel(services, context, owned), {
-        rules: manifestRules(config),
-        lifespanDays: config.placeholderImageLifespanDays,
-        now: services.clock.now(),
-    });
-    return deepFreeze({ ...raw, x_imgapi: withImportId(undefined, importId) });
 }
 
 /**
@@ -59,7 +41,7 @@ export async function fetchLayer(
         return { image };
     }
     // Before anything is fetched: what it says may be refused here.
-    const raw = await layerRecord(run, layer);
+    const raw = await pulledRecord(services, run.context, layerManifest(layer, run.wanted), run.importId);
     signal.throwIfAborted();
     const { uuid, digest, compression, uncompressedDigest } = layer;
     const held = await services.layers.fetch(

@@ -1,6 +1,6 @@
 import type { ImageServices, RequestContext } from '../../images/context.js';
 import { sourceRecord } from '../../images/import-from-source.js';
-import { manifestRules } from '../../images/rules.js';
+import { buildOptions } from '../../images/new-record.js';
 import { asPlaceholder } from '../../manifest/build.js';
 import type { RawImage } from '../../manifest/types.js';
 import { removePlaceholder } from '../../images/delete-unfinished.js';
@@ -14,13 +14,8 @@ async function placeholderRecord(
     context: RequestContext,
     { jobUuid, ...wish }: ImportWish,
 ): Promise<RawImage> {
-    const { current } = services.config;
     const raw = await sourceRecord(services, context, wish.manifest, { ...wish, importId: jobUuid });
-    return asPlaceholder(raw, {
-        rules: manifestRules(current),
-        lifespanDays: current.placeholderImageLifespanDays,
-        now: services.clock.now(),
-    });
+    return asPlaceholder(raw, buildOptions(services));
 }
 
 /**

@@ -1,7 +1,8 @@
 import { ApiError, imageUuidAlreadyExists, invalidParameter, validationFailed } from '../../base/errors.js';
 import { isUuid, newUuid } from '../../base/uuid.js';
 import type { ImageServices, RequestContext } from '../../images/context.js';
-import { inSelectedChannel, ownedByAccount } from '../../images/create-image.js';
+import { ownedByAccount } from '../../images/create-image.js';
+import { inSelectedChannel } from '../../images/new-record.js';
 import { findImage } from '../../images/load.js';
 import { isJsonObject } from '../../images/object-rule.js';
 import { requireKnownOwner } from '../../images/owner-check.js';

@@ -1,5 +1,5 @@
 import type { ImageServices } from '../../images/context.js';
-import { manifestRules } from '../../images/rules.js';
+import { buildOptions } from '../../images/new-record.js';
 import { buildImage } from '../../manifest/build.js';
 import type { JsonObject, RawImage } from '../../manifest/types.js';
 
@@ -9,11 +9,6 @@ import type { JsonObject, RawImage } from '../../manifest/types.js';
  * @param manifest of the job
  * @throws 422
  */
-export function placeholderOf({ config, clock }: ImageServices, manifest: JsonObject): RawImage {
-    const { current } = config;
-    return buildImage('placeholder', manifest, {
-        rules: manifestRules(current),
-        lifespanDays: current.placeholderImageLifespanDays,
-        now: clock.now(),
-    });
+export function placeholderOf(services: ImageServices, manifest: JsonObject): RawImage {
+    return buildImage('placeholder', manifest, buildOptions(services));
 }

@@ -4,7 +4,7 @@ import type { ImageServices, RequestContext } from '../../images/context.js';
 import { importFromSource } from '../../images/import-from-source.js';
 import { findImage } from '../../images/load.js';
 import { findOrigin } from '../../images/store-new-image.js';
-import { ownContext } from '../../images/own-context.js';
+import { ownContextInChannel } from '../../images/own-context.js';
 import { importIdOf } from '../../manifest/import-id.js';
 import { isActivated, isUsableState } from '../../manifest/state.js';
 import type { JobRun } from '../job-kind.js';
@@ -14,8 +14,13 @@ import { FileTransfers } from './transfer-files.js';
 
 /** The context of what a job does to images. */
 function jobContext(run: JobRun, { requestId, channel }: ImportParams): RequestContext {
-    const own = ownContext({ requestId, log: run.log, signal: run.signal });
-    return { ...own, ...(channel === undefined ? {} : { channel }) };
+    const { log, signal } = run;
+    return ownContextInChannel({
+        requestId,
+        log,
+        signal,
+        ...(channel === undefined ? {} : { channel }),
+    });
 }
 
 /** What a job does for each image that it imports; all of it may be done again after a crash (jobs-and-imports 9.4). */
