@@ -1,4 +1,4 @@
-import { DEFAULT_CONFIG_PATH, loadConfig } from '../../base/config.js';
+import { loadConfig } from '../../base/config.js';
 import type { Config } from '../../base/config-types.js';
 import { HttpClient } from '../../base/http-client.js';
 import { parseHttpUrl } from '../../base/http-urls.js';
@@ -7,6 +7,7 @@ import { ImageServerClient } from '../../remotes/imgapi/image-server-client.js';
 import { RequestSigner, type SignerOptions } from '../../remotes/imgapi/request-signer.js';
 import type { CommandOption, ParsedOptions } from '../options.js';
 import { UsageError } from './command.js';
+import { CONFIG_OPTION, configPath } from './config-path.js';
 
 /** Options of subcommands that use the API of a running server (operations 2.2, 3.4). */
 export const SERVER_ACCESS_OPTIONS: readonly CommandOption[] = [
@@ -15,12 +16,7 @@ export const SERVER_ACCESS_OPTIONS: readonly CommandOption[] = [
         argument: 'URL',
         help: ['The server; default: IMGAPI_CLI_URL, else address and port of the', 'configuration file.'],
     },
-    {
-        name: 'config',
-        short: 'c',
-        argument: 'PATH',
-        help: ['Configuration file of the server, to find it; default:', DEFAULT_CONFIG_PATH],
-    },
+    CONFIG_OPTION,
     {
         name: 'identity',
         short: 'i',
@@ -80,7 +76,7 @@ function urlOfConfig(config: Config): string {
         : `http://${reachable(config.address)}:${config.port}`;
 }
 
-function serverUrl(given: Given, environment: NodeJS.ProcessEnv): string {
+function serverUrl(given: Given, parsed: ParsedOptions, environment: NodeJS.ProcessEnv): string {
     const path = given('config');
     const url = given('url') ?? (path === undefined ? environment['IMGAPI_CLI_URL'] || undefined : undefined);
     if (url !== undefined) {
@@ -90,7 +86,7 @@ function serverUrl(given: Given, environment: NodeJS.ProcessEnv): string {
         return url;
     }
     try {
-        return urlOfConfig(loadConfig(path ?? (environment['IMGAPI_CONFIG'] || DEFAULT_CONFIG_PATH)));
+        return urlOfConfig(loadConfig(configPath(parsed, environment)));
     } catch (cause) {
         const reason = cause instanceof Error ? cause.message : String(cause);
         throw new Error(`where is the server? Give --url. (${reason})`, { cause });
@@ -128,7 +124,7 @@ export function serverAccess(parsed: ParsedOptions, environment: NodeJS.ProcessE
     const identity = identityOf(given, environment);
     const channel = given('channel', 'IMGAPI_CLI_CHANNEL');
     return {
-        url: serverUrl(given, environment),
+        url: serverUrl(given, parsed, environment),
         insecure: parsed.counts.has('insecure') || isSet(environment['IMGAPI_CLI_INSECURE']),
         ...(identity === undefined ? {} : { identity }),
         ...(channel === undefined || channel === '*' ? {} : { channel }),

@@ -27,6 +27,8 @@ export interface RemoteState {
     readonly channels: readonly string[];
     /** Whether the process that answered may change images. */
     readonly isWriter: boolean;
+    /** Names of the temporary files of uploads that it is receiving. */
+    readonly uploads: readonly string[];
 }
 
 /** An image document, as it is sent. */
@@ -113,6 +115,7 @@ export function stateOf(value: unknown): RemoteState {
             .map((channel) => textOf(fieldsOf(channel, 'a channel'), 'name'))
             .filter((name) => name !== ''),
         isWriter: fields['role'] !== 'reader',
+        uploads: listOf(fields['uploads']).filter(isText),
     };
 }
 
