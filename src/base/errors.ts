@@ -173,6 +173,11 @@ export function serviceUnavailable(message: string, retryAfterSeconds?: number, 
     });
 }
 
+/** 503: the process is on its way out (operations 1.4). */
+export function serverIsShuttingDown(): ApiError {
+    return serviceUnavailable('server is shutting down');
+}
+
 /** 401 `UnauthorizedError`. */
 export function unauthorized(message = 'Unauthorized'): ApiError {
     return new ApiError('UnauthorizedError', message);

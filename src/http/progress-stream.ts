@@ -1,8 +1,8 @@
-import { serviceUnavailable } from '../base/errors.js';
 import type { Call } from './call.js';
 import { jobLines } from './progress-lines.js';
 import { PROGRESS_STYLE } from './line-style.js';
 import type { LinesReply, Reply } from './reply.js';
+import { requireNotDraining } from './require-not-draining.js';
 import { type JobFacts, jobHeaders } from './workflow-api.js';
 
 /** What a stream tells. */
@@ -16,11 +16,8 @@ export type StreamParts = Pick<LinesReply, 'headers' | 'lines'>;
  * @throws 503 `too many progress streams`, `server is shutting down`; what `work` throws
  */
 export async function streamReply(call: Call, work: () => Promise<StreamParts>): Promise<Reply> {
-    const { role, streams } = call.services;
-    if (role.isDraining()) {
-        throw serviceUnavailable('server is shutting down');
-    }
-    const release = streams.take();
+    requireNotDraining(call);
+    const release = call.services.streams.take();
     try {
         return { kind: 'lines', style: PROGRESS_STYLE, ...(await work()), release };
     } catch (error) {

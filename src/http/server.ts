@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import type Logger from 'bunyan';
 import { createServer as createRestifyServer, type Server as RestifyServer } from 'restify';
 import type { ConfigSource } from '../base/config-types.js';
-import { ApiError, serviceUnavailable } from '../base/errors.js';
+import { ApiError, serverIsShuttingDown } from '../base/errors.js';
 import { clientErrorAnswer, writeRawError } from './client-error.js';
 import { Connection } from './connection.js';
 import { Dispatcher } from './dispatcher.js';
@@ -183,7 +183,7 @@ class RestifyHttpServer implements HttpServer {
 
     abortAll(): void {
         this.endStreams();
-        const reason = serviceUnavailable('server is shutting down');
+        const reason = serverIsShuttingDown();
         this.#active.forEach((exchange) => exchange.abort(reason));
         setTimeout(() => {
             for (const socket of this.#connections.keys()) {

@@ -182,11 +182,19 @@ await t.test('a server that stops waits a while, and says so', async (t) => {
     writeFixtures(baseDir, layerFixtures(image));
     const stopping = await ServerProcess.start({
         baseDir,
-        config: { authType: 'none', shutdownTimeoutSec: 1 },
+        config: { authType: 'none', drainDelaySec: 1, shutdownTimeoutSec: 2 },
     });
     const { answer } = beginPush(new HttpClient(stopping.port), image, nameIn(registry));
     await hold.arrived(2);
+    const by = new HttpClient(stopping.port);
+    t.teardown(() => by.close());
     const ended = stopping.stop();
+    await eventually('the drain', 5000, async () => (await by.get('/ping')).status === 503);
+    const { answer: late } = beginPush(by, image, nameIn(registry));
+    t.match(await late, {
+        status: 503,
+        json: { code: 'ServiceUnavailableError', message: 'server is shutting down' },
+    });
     t.same(linesOf(await answer).at(-1), errorLine('ServiceUnavailableError', 'server is shutting down'));
     hold.drop();
     t.equal((await ended).code, 0);

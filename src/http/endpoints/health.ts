@@ -1,7 +1,7 @@
 import type { Call } from '../call.js';
 import type { Endpoint } from '../endpoint.js';
 import type { Reply } from '../reply.js';
-import { requireNotDraining } from './ping.js';
+import { requireNotDraining } from '../require-not-draining.js';
 
 async function handle(call: Call): Promise<Reply> {
     requireNotDraining(call);

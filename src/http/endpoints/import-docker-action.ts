@@ -1,4 +1,3 @@
-import { serviceUnavailable } from '../../base/errors.js';
 import { importDockerImage } from '../../images/docker/import-image.js';
 import { pullError } from '../../images/docker/import-lines.js';
 import { requirePull } from '../../images/docker/import-request.js';
@@ -33,11 +32,8 @@ export const importDockerAction: Action = {
             headers: registryHeaders(exchange.headers),
             isPublic: () => query.boolean('public'),
         });
-        if (call.services.role.isDraining()) {
-            throw serviceUnavailable('server is shutting down');
-        }
         const { canonicalName } = wanted.repository;
-        return workReply(importDockerImage(images, context, wanted), (error) =>
+        return workReply(call, importDockerImage(images, context, wanted), (error) =>
             pullError(error, canonicalName),
         );
     },

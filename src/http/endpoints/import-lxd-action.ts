@@ -1,4 +1,4 @@
-import { operatorOnly, serviceUnavailable } from '../../base/errors.js';
+import { operatorOnly } from '../../base/errors.js';
 import { importLxdImage } from '../../images/lxd/import-lxd-image.js';
 import { lxdError } from '../../images/lxd/lxd-lines.js';
 import { parseLxdAlias } from '../../manifest/lxd/alias.js';
@@ -12,11 +12,8 @@ function importLxd(call: Call): Reply {
         throw operatorOnly();
     }
     const alias = parseLxdAlias(call.exchange.query.get('alias'));
-    if (call.services.role.isDraining()) {
-        throw serviceUnavailable('server is shutting down');
-    }
     const work = importLxdImage(call.services.images, call.context, alias);
-    return workReply(work, (error) => lxdError(error, alias.text));
+    return workReply(call, work, (error) => lxdError(error, alias.text));
 }
 
 /** AdminImportLxdImage: `POST /images?action=import-lxd-image` (jobs-and-imports 6). */

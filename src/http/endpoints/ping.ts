@@ -15,6 +15,7 @@ import { VERSION } from '../../base/constants.js';
 import type { Call } from '../call.js';
 import type { Endpoint } from '../endpoint.js';
 import type { Reply } from '../reply.js';
+import { requireNotDraining } from '../require-not-draining.js';
 
 const SAMPLE_UUID = 'ed8cd007-2065-0140-8d41-e32247b71748';
 
@@ -59,13 +60,6 @@ function requireRole(call: Call): void {
     }
     if (wanted === 'jobs' && !role.isHolder()) {
         throw serviceUnavailable('this process does not run jobs', 1);
-    }
-}
-
-/** Refuses a new request of a monitor or load balancer once the process is on its way out (operations 1.4). */
-export function requireNotDraining(call: Call): void {
-    if (call.services.role.isDraining()) {
-        throw serviceUnavailable('server is shutting down');
     }
 }
 

@@ -30,6 +30,8 @@ export const pushImageEndpoint: Endpoint = {
             body: call.body,
             headers: registryHeaders(exchange.headers),
         });
-        return workReply(pushImage(images, context, wanted), (error) => pushError(error, context.requestId));
+        return workReply(call, pushImage(images, context, wanted), (error) =>
+            pushError(error, context.requestId),
+        );
     },
 };

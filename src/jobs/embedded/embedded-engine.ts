@@ -1,4 +1,4 @@
-import { ApiError, serviceUnavailable } from '../../base/errors.js';
+import { ApiError, serverIsShuttingDown, serviceUnavailable } from '../../base/errors.js';
 import { recent } from '../../base/recent.js';
 import { Tally } from '../../base/tally.js';
 import { isUuid } from '../../base/uuid.js';
@@ -111,7 +111,7 @@ export class EmbeddedEngine implements LocalJobs {
 
     requireKeeper(): void {
         if (this.#stopped !== undefined) {
-            throw serviceUnavailable('server is shutting down');
+            throw serverIsShuttingDown();
         }
         if (!this.#isKeeper) {
             throw serviceUnavailable('job engine is owned by another process', 1);
