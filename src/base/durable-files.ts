@@ -5,7 +5,15 @@ import { basename, dirname, join } from 'node:path';
 /** Mode of every file this server makes (README table C). */
 export const FILE_MODE = 0o640;
 /** Mode of every directory this server makes (README table C). */
-const DIRECTORY_MODE = 0o750;
+export const DIRECTORY_MODE = 0o750;
+
+/** What a new file is like where that differs from all others. */
+export interface NewFile {
+    /** Default: {@link FILE_MODE}. */
+    readonly mode?: number;
+    /** Absent: the user of this process. */
+    readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+}
 
 /** Syncs waiting for the next turn of a directory; see {@link syncDirectory}. */
 interface DirectorySync {
@@ -142,9 +150,16 @@ export async function removeIfPresent(path: string): Promise<boolean> {
 }
 
 /** Writes `data` to a new file at `path` and syncs it; the directory entry is not synced. */
-export async function writeSynced(path: string, data: string | Uint8Array): Promise<void> {
-    const handle = await open(path, 'wx', FILE_MODE);
+export async function writeSynced(
+    path: string,
+    data: string | Uint8Array,
+    { mode = FILE_MODE, owner }: NewFile = {},
+): Promise<void> {
+    const handle = await open(path, 'wx', mode);
     try {
+        if (owner !== undefined) {
+            await handle.chown(owner.uid, owner.gid);
+        }
         await handle.writeFile(data);
         await handle.sync();
     } finally {
@@ -160,10 +175,14 @@ export async function writeSynced(path: string, data: string | Uint8Array): Prom
  *
  * @throws the file system's error
  */
-export async function writeFileDurably(path: string, data: string | Uint8Array): Promise<void> {
+export async function writeFileDurably(
+    path: string,
+    data: string | Uint8Array,
+    file: NewFile = {},
+): Promise<void> {
     const temporary = temporarySibling(path);
     try {
-        await writeSynced(temporary, data);
+        await writeSynced(temporary, data, file);
         await rename(temporary, path);
     } catch (error) {
         await removeIfPresent(temporary).catch(() => undefined);

@@ -28,6 +28,8 @@ export interface BaseLockOptions {
     readonly clock: Clock;
     /** Name and version of the program, for whoever reads the lock file. */
     readonly app: string;
+    /** What may be done by one process only: its files are `run/<name>.lock` and so on; default: `imgapi`. */
+    readonly name?: string;
     readonly timing?: Partial<LockTiming>;
 }
 
@@ -83,9 +85,10 @@ export class BaseLock {
     #step: Promise<unknown> = Promise.resolve();
 
     constructor(options: BaseLockOptions) {
+        const { name = 'imgapi' } = options;
         this.#directory = options.directories.run;
-        this.#lockPath = join(this.#directory, 'imgapi.lock');
-        this.#socketPath = join(this.#directory, 'imgapi.sock');
+        this.#lockPath = join(this.#directory, `${name}.lock`);
+        this.#socketPath = join(this.#directory, `${name}.sock`);
         this.#guardPath = `${this.#lockPath}.take`;
         this.#log = options.log.child({ component: 'lock' });
         this.#clock = options.clock;

@@ -13,6 +13,7 @@ import {
     writeFileDurably,
 } from '../../base/durable-files.js';
 import { systemErrorCode } from '../../base/errors.js';
+import { timeStamp } from '../../base/time-stamp.js';
 import type { DurableSteps } from './durable-steps.js';
 import { isTemporary, recordFileName } from './file-names.js';
 import { MoveIntents } from './move-intents.js';
@@ -26,14 +27,6 @@ export interface RecordStoreOptions {
     readonly log: Logger;
     readonly clock: Clock;
     readonly steps: DurableSteps;
-}
-
-/** A moment as file names hold it, `YYYYMMDDTHHMMSSZ`. */
-function stamp(time: number): string {
-    return new Date(time)
-        .toISOString()
-        .replace(/\.\d+Z$/, 'Z')
-        .replace(/[-:]/g, '');
 }
 
 /**
@@ -182,7 +175,7 @@ export class RecordStore {
     async #copyStamped(from: string, base: string): Promise<string> {
         const now = this.#clock.now();
         for (let second = 0; ; second += 1) {
-            const copy = `${base}.${stamp(now + second * 1000)}`;
+            const copy = `${base}.${timeStamp(now + second * 1000)}`;
             try {
                 await copyFile(from, copy, constants.COPYFILE_EXCL);
                 return copy;
