@@ -1,9 +1,23 @@
 # IMGAPI. `make run` builds and serves on 127.0.0.1:8080; `make test` installs and passes every test.
 
 PREFIX ?= /opt/smartdc/imgapi
+DATADIR ?= /data/imgapi
 DATA ?= $(CURDIR)/data
 PORT ?= 8080
 NODE ?= node
+
+# The Node.js that packages bring: a directory of deps/node.
+BUNDLED_NODE ?= 22
+PKG_KINDS ?= zone linux deb
+
+# make test NODE_VERSION=22: the tests, and the servers they start, run on that one. Only from the command line:
+# images of containers set a variable of this name, too.
+ifneq ($(filter command%,$(origin NODE_VERSION)),)
+override NODE := $(CURDIR)/build/nodes/$(NODE_VERSION)/bin/node
+NODE_INSTALLED := $(NODE)
+export PATH := $(CURDIR)/build/nodes/$(NODE_VERSION)/bin:$(PATH)
+endif
+
 BIN = node_modules/.bin
 INSTALLED = node_modules/.installed
 BUILT = build/.compiled
@@ -37,7 +51,7 @@ run: all
 
 # All tests, or those whose file name has TEST in it: make test TEST=manifest
 .PHONY: test
-test: all build/.tests
+test: all build/.tests $(NODE_INSTALLED)
 	$(NODE) test/run.mjs $(TEST)
 
 # Types, lint, format, floors and documentation tables.
@@ -70,9 +84,37 @@ fmt: $(INSTALLED)
 bench: all build/.tests
 	$(NODE) build/tests/bench/run.js $(BENCH)
 
+# A binary of Node.js for this architecture, from npm, of the version that the lock file says.
+build/nodes/%/bin/node: deps/node/%/package-lock.json
+	rm -rf build/nodes/$*
+	mkdir -p build/nodes/$*/bin
+	cp deps/node/$*/package*.json .npmrc build/nodes/$*
+	npm ci --prefix build/nodes/$* --no-audit --no-fund
+	mv build/nodes/$*/node_modules/node-linux-*/LICENSE build/nodes/$*
+	mv build/nodes/$*/node_modules/node-linux-*/bin/node $@
+	rm -rf build/nodes/$*/node_modules
+	@touch $@
+
+# Into $(DESTDIR)$(PREFIX), to run with the node at hand, with data in $(DATADIR) as USER. Data and
+# configuration that are there are not touched.
+.PHONY: install
+install: all
+	packaging/install $(if $(DESTDIR),--destdir $(DESTDIR)) --prefix $(PREFIX) --data $(DATADIR) \
+		--user $(if $(filter command%,$(origin USER)),$(USER),imgapi) --node $(NODE)
+
+# Packages in dist/: for SmartOS zone images, for Linux, and for Debian.
+.PHONY: pkg release
+pkg release: all build/nodes/$(BUNDLED_NODE)/bin/node
+	packaging/build-packages --bundle build/nodes/$(BUNDLED_NODE) \
+		$(if $(PKG_VERSION),--version $(PKG_VERSION)) $(PKG_KINDS)
+
+.PHONY: check-units
+check-units: all
+	packaging/verify-units
+
 .PHONY: clean
 clean:
-	rm -rf lib build
+	rm -rf lib build dist
 
 .PHONY: clean-docs
 clean-docs:
