@@ -1,4 +1,5 @@
-import { optionsHelp, parseOptions, type CommandOption, type ParsedOptions } from './options.js';
+import type { CommandOption, ParsedOptions } from './options.js';
+import { TableCommand } from './table-command.js';
 
 /** A small command that prints something and ends: `lib/config.js`, `lib/constants.js` (backends 1.6). */
 export interface EntryCommand {
@@ -19,19 +20,6 @@ export interface EntryCommand {
 
 const HELP: CommandOption = { name: 'help', short: 'h', help: ['Print this help and exit.'] };
 
-function helpOf(command: EntryCommand): string {
-    return [
-        'Usage:',
-        `    node ${command.name} [OPTIONS] [KEY]`,
-        '',
-        command.summary,
-        '',
-        'Options:',
-        optionsHelp([HELP, ...command.options]),
-        '',
-    ].join('\n');
-}
-
 function usageProblem({ unknown, misused, positionals }: ParsedOptions): string | undefined {
     const [option] = unknown;
     if (option !== undefined) {
@@ -41,13 +29,16 @@ function usageProblem({ unknown, misused, positionals }: ParsedOptions): string 
 }
 
 function execute(command: EntryCommand, argv: readonly string[]): number {
-    const parsed = parseOptions([HELP, ...command.options], argv);
+    const { name, options, summary } = command;
+    const parser = new TableCommand(`node ${name}`, [HELP, ...options]);
+    parser.describe({ usage: '[OPTIONS] [KEY]', description: [summary] }).parseOptions([...argv]);
+    const { parsed } = parser;
     const problem = usageProblem(parsed);
     if (problem !== undefined) {
         throw new Error(problem);
     }
     if (parsed.counts.has('help')) {
-        process.stdout.write(helpOf(command));
+        process.stdout.write(parser.helpInformation());
         return 0;
     }
     return command.run(parsed, parsed.positionals[0]);

@@ -1,74 +1,81 @@
 import { VERSION } from '../base/constants.js';
+import { endWithReader } from './broken-pipe.js';
 import { EXIT, UsageError, type Subcommand } from './imgapiadm/command.js';
-import { GLOBAL_OPTIONS, VERSION_OPTION } from './imgapiadm/common-options.js';
 import { failureText } from './imgapiadm/failure-text.js';
-import { subcommandHelp, toolHelp } from './imgapiadm/help.js';
-import { SUBCOMMANDS } from './imgapiadm/subcommands.js';
 import { Terminal } from './imgapiadm/terminal.js';
-import { parseOptions, type CommandOption, type ParsedOptions } from './options.js';
+import { TOOL, toolCommand } from './imgapiadm/tool-command.js';
+import { usageProblem, type ParsedOptions } from './options.js';
+import type { TableCommand } from './table-command.js';
 
-const TOOL = 'imgapiadm';
-
-/** Parses what must have no unknown and no misused options. @throws UsageError */
-function parse(table: readonly CommandOption[], argv: readonly string[]): ParsedOptions {
-    const parsed = parseOptions(table, argv);
-    const [unknown] = parsed.unknown;
-    const problem = unknown === undefined ? parsed.misused[0] : `unknown option: ${unknown}`;
+/** What was given, if it is without unknown and misused options. @throws UsageError */
+function correct({ parsed }: TableCommand): ParsedOptions {
+    const problem = usageProblem(parsed);
     if (problem !== undefined) {
         throw new UsageError(problem);
     }
     return parsed;
 }
 
-function print(text: string): number {
-    process.stdout.write(text);
+function printHelp(command: { helpInformation(): string }): number {
+    process.stdout.write(command.helpInformation());
     return EXIT.clean;
-}
-
-/** @throws UsageError */
-function subcommandNamed(name: string): Subcommand {
-    const found = SUBCOMMANDS.find((subcommand) => subcommand.name === name);
-    if (found === undefined) {
-        throw new UsageError(`unknown subcommand: "${name}"`);
-    }
-    return found;
-}
-
-function help(argv: readonly string[]): number {
-    const { positionals, counts } = parse(GLOBAL_OPTIONS, argv);
-    const [name, ...more] = positionals;
-    if (more.length > 0) {
-        throw new UsageError(`too many arguments: ${more.join(' ')}`);
-    }
-    return print(
-        name === undefined || counts.has('help') ? toolHelp() : subcommandHelp(subcommandNamed(name)),
-    );
 }
 
 function complain(name: string, error: unknown, verbose: boolean): number {
     const isUsage = error instanceof UsageError;
     process.stderr.write(`${name}: error: ${failureText(error)}\n`);
     if (isUsage) {
-        process.stderr.write(`${name}: see "${[TOOL, 'help', ...name.split(' ').slice(1)].join(' ')}"\n`);
+        const [tool, ...subcommand] = name.split(' ');
+        process.stderr.write(`${name}: see "${[tool, 'help', ...subcommand].join(' ')}"\n`);
     } else if (verbose && error instanceof Error) {
         process.stderr.write(`${error.stack ?? ''}\n`);
     }
     return isUsage ? EXIT.usage : EXIT.failed;
 }
 
+/** The tool alone. @throws UsageError */
+function runTool(tool: TableCommand): number {
+    const { counts, positionals } = correct(tool);
+    if (counts.has('help')) {
+        return printHelp(tool);
+    }
+    if (counts.has('version')) {
+        process.stdout.write(`${TOOL.name} ${VERSION}\n`);
+        return EXIT.clean;
+    }
+    const [name] = positionals;
+    throw new UsageError(name === undefined ? 'no subcommand given' : `unknown subcommand: "${name}"`);
+}
+
+/** `imgapiadm help`. @throws UsageError */
+function runHelp(tool: TableCommand, help: TableCommand): number {
+    const { positionals, counts } = correct(help);
+    const [name, ...more] = positionals;
+    if (more.length > 0) {
+        throw new UsageError(`too many arguments: ${more.join(' ')}`);
+    }
+    if (name === undefined || counts.has('help')) {
+        return printHelp(tool);
+    }
+    const command = tool.commands.find((one) => one.name() === name);
+    if (command === undefined) {
+        throw new UsageError(`unknown subcommand: "${name}"`);
+    }
+    return printHelp(command);
+}
+
 async function runSubcommand(
     subcommand: Subcommand,
-    argv: readonly string[],
+    command: TableCommand,
     isVerbose: boolean,
 ): Promise<number> {
-    const name = `${TOOL} ${subcommand.name}`;
-    let verbose = isVerbose;
+    const name = `${TOOL.name} ${subcommand.name}`;
+    const verbose = isVerbose || command.parsed.counts.has('verbose');
     try {
-        const parsed = parse([...GLOBAL_OPTIONS, ...subcommand.options], argv);
+        const parsed = correct(command);
         if (parsed.counts.has('help')) {
-            return print(subcommandHelp(subcommand));
+            return printHelp(command);
         }
-        verbose ||= parsed.counts.has('verbose');
         const { stdin, stdout, stderr } = process;
         const terminal = new Terminal({ stdin, stdout, stderr, name, verbose });
         return await subcommand.run({ parsed, environment: process.env, terminal });
@@ -78,26 +85,29 @@ async function runSubcommand(
 }
 
 async function main(argv: readonly string[]): Promise<number> {
+    endWithReader();
+    let status: number = EXIT.clean;
+    const program = toolCommand({
+        onNone: (tool) => {
+            status = runTool(tool);
+        },
+        onHelp: (tool, help) => {
+            status = tool.parsed.counts.has('help') ? printHelp(tool) : runHelp(tool, help);
+        },
+        onSubcommand: async (tool, subcommand, command) => {
+            const { counts } = tool.parsed;
+            // Options before the name are the tool's.
+            status =
+                counts.has('help') || counts.has('version')
+                    ? runTool(tool)
+                    : await runSubcommand(subcommand, command, counts.has('verbose'));
+        },
+    });
     try {
-        // Options before the first word are the tool's, none of which takes an argument.
-        const words = argv.findIndex((word) => !word.startsWith('-'));
-        const start = words === -1 ? argv.length : words;
-        const { counts } = parse([...GLOBAL_OPTIONS, VERSION_OPTION], argv.slice(0, start));
-        if (counts.has('help')) {
-            return print(toolHelp());
-        }
-        if (counts.has('version')) {
-            return print(`${TOOL} ${VERSION}\n`);
-        }
-        const [name, ...rest] = argv.slice(start);
-        if (name === undefined) {
-            throw new UsageError('no subcommand given');
-        }
-        return name === 'help'
-            ? help(rest)
-            : await runSubcommand(subcommandNamed(name), rest, counts.has('verbose'));
+        await program.parseAsync(argv, { from: 'user' });
+        return status;
     } catch (error) {
-        return complain(TOOL, error, false);
+        return complain(TOOL.name, error, false);
     }
 }
 

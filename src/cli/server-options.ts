@@ -1,5 +1,6 @@
 import { DEFAULT_CONFIG_PATH } from '../base/config.js';
-import { optionsHelp, parseOptions, type CommandOption, type ParsedOptions } from './options.js';
+import { parseOptions, type CommandOption, type ParsedOptions } from './options.js';
+import { TableCommand } from './table-command.js';
 
 /** The server's switches (operations 1.1). */
 export const SERVER_OPTIONS: readonly CommandOption[] = [
@@ -36,6 +37,11 @@ export const SERVER_OPTIONS: readonly CommandOption[] = [
     { name: 'migrate', help: ['Bring the data to the form of this version and exit.'] },
 ];
 
+/** What the server does. */
+export const SERVER_DESCRIPTION = [
+    'Runs the image server until it gets SIGTERM. The log goes to stdout, one JSON record a line.',
+] as const;
+
 /** What the server was asked to do. */
 export type ServerOptions =
     | { readonly kind: 'help' }
@@ -56,16 +62,9 @@ export type ServerOptions =
 
 /** The help text, with a line feed at its end. */
 export function serverHelp(): string {
-    return [
-        'Usage:',
-        '    node main.js [OPTIONS]',
-        '',
-        'Runs the image server until it gets SIGTERM. The log goes to stdout, one JSON record a line.',
-        '',
-        'Options:',
-        optionsHelp(SERVER_OPTIONS),
-        '',
-    ].join('\n');
+    return new TableCommand('node main.js', SERVER_OPTIONS)
+        .describe({ usage: '[OPTIONS]', description: SERVER_DESCRIPTION })
+        .helpInformation();
 }
 
 const PORT_OPTIONS = ['port', 'metrics-port'] as const;
