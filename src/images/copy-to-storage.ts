@@ -20,7 +20,7 @@ const OUR_FAILURES: ReadonlySet<string> = new Set(['Upload', 'InternalError']);
 export interface StorageCopy extends NamedEntry {
     readonly writer: StorageWriter;
     /** What the storage must tell of them: their number, and their MD5 if it tells that. */
-    readonly facts: Required<StoredFileFacts>;
+    readonly facts: Required<Pick<StoredFileFacts, 'size' | 'md5'>>;
 }
 
 /**

@@ -4,12 +4,23 @@ import type { StorageType } from '../base/constants.js';
 /** Name of a file of an image: `file0`, `file1` or `icon` (backends 6). */
 export type StoredFileName = `file${number}` | 'icon';
 
+/** Which file of a file system it is, and of when. */
+export interface FileIdentity {
+    readonly ino: number;
+    /** Milliseconds since the epoch. */
+    readonly mtimeMs: number;
+}
+
 /** What a storage knows of a file. */
 export interface StoredFileFacts {
     /** Bytes. */
     readonly size: number;
     /** Base64, as in `Content-MD5`; absent where the storage would have to read the file to tell. */
     readonly md5?: string;
+    /** Path on this machine's file system, where there is one. */
+    readonly path?: string;
+    /** Where there is a path. */
+    readonly identity?: FileIdentity;
 }
 
 /** What a writer may know of a file before its first byte. */
@@ -30,8 +41,6 @@ export interface OpenedFile extends StoredFileFacts {
     readonly stream: Readable;
     /** How many bytes the stream has taken from the storage so far. */
     readonly bytesRead: () => number;
-    /** Path on this machine's file system, where there is one. */
-    readonly path?: string;
 }
 
 /** What to read; byte offsets, `end` inclusive. Absent: the whole file. */

@@ -24,6 +24,12 @@ export interface DigestRun<Hashed> {
 export class DigestPool {
     readonly #rings = new RingPool();
     readonly #threads = new Set<DigestThread>();
+    readonly #yields: boolean;
+
+    /** @param yields whether other threads come first: those that answer requests. Default: yes */
+    constructor({ yields = true }: { readonly yields?: boolean } = {}) {
+        this.#yields = yields;
+    }
 
     /** Starts the digests of a file. */
     start(): DigestRun<Digests> {
@@ -33,6 +39,12 @@ export class DigestPool {
     /** Starts one digest of a file alone. */
     startOne<Name extends DigestName>(name: Name): DigestRun<Pick<Digests, Name>> {
         return this.#start([[name]]);
+    }
+
+    /** Starts some digests of a file. */
+    startSome(names: readonly DigestName[]): DigestRun<Partial<Digests>> {
+        const wanted = SHARES.map((share) => share.filter((name) => names.includes(name)));
+        return this.#start(wanted.filter((share) => share.length > 0));
     }
 
     /** Ends all threads; digests under way fail. */
@@ -69,7 +81,7 @@ export class DigestPool {
         if (first !== undefined && (first.load === 0 || this.#threads.size >= MAX_THREADS)) {
             return first;
         }
-        const thread = new DigestThread((failed) => this.#threads.delete(failed));
+        const thread = new DigestThread((failed) => this.#threads.delete(failed), this.#yields);
         this.#threads.add(thread);
         return thread;
     }

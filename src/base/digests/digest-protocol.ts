@@ -1,5 +1,11 @@
 import type { DigestName, Digests } from './digests.js';
 
+/** What a digest thread is started with. */
+export interface ThreadStart {
+    /** Whether other threads come first. */
+    readonly yields: boolean;
+}
+
 /** What the main thread tells a digest thread. Messages of one task are handled in order. */
 export type ToWorker =
     | { readonly kind: 'memory'; readonly ring: number; readonly memory: SharedArrayBuffer }

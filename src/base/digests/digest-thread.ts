@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { FromWorker, ToWorker } from './digest-protocol.js';
+import type { FromWorker, ThreadStart, ToWorker } from './digest-protocol.js';
 import type { DigestName, Digests } from './digests.js';
 import type { SharedRing } from './shared-ring.js';
 
@@ -31,10 +31,15 @@ export class DigestThread {
     #nextTask = 1;
     #failure: Error | undefined;
 
-    /** @param onFailure called once when the thread has ended and can take no more tasks */
-    constructor(onFailure: (thread: DigestThread) => void) {
+    /**
+     * @param onFailure called once when the thread has ended and can take no more tasks
+     * @param yields whether other threads come first
+     */
+    constructor(onFailure: (thread: DigestThread) => void, yields: boolean) {
+        const start: ThreadStart = { yields };
         this.#worker = new Worker(new URL('./digest-worker.js', import.meta.url), {
             name: 'digest',
+            workerData: start,
             stdin: false,
             execArgv: [],
         });

@@ -1,7 +1,7 @@
 /** Entry of a thread that hashes what lies in shared memory. */
 import { setPriority } from 'node:os';
-import { parentPort } from 'node:worker_threads';
-import type { FromWorker, ToWorker } from './digest-protocol.js';
+import { parentPort, workerData } from 'node:worker_threads';
+import type { FromWorker, ThreadStart, ToWorker } from './digest-protocol.js';
 import { Hashes } from './digests.js';
 
 interface Task {
@@ -52,7 +52,7 @@ function handle(message: ToWorker): void {
 const NICENESS = 5;
 
 // Only on Linux does this concern the calling thread alone.
-if (process.platform === 'linux') {
+if (process.platform === 'linux' && (workerData as ThreadStart).yields) {
     setPriority(NICENESS);
 }
 

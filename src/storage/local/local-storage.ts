@@ -90,7 +90,11 @@ export class LocalStorage implements Storage {
     async stat(uuid: string, name: StoredFileName): Promise<StoredFileFacts | undefined> {
         return await this.#firstOf(uuid, name, async (path) => {
             const facts = await unlessMissing(stat(path));
-            return facts?.isFile() === true ? { size: facts.size } : undefined;
+            if (facts?.isFile() !== true) {
+                return undefined;
+            }
+            const { size, ino, mtimeMs } = facts;
+            return { size, path, identity: { ino, mtimeMs } };
         });
     }
 

@@ -51,7 +51,8 @@ export async function openFile(path: string, options: ReadOptions): Promise<Open
         }
         const opened = await streamOf(handle, facts.size, options);
         destroyOnAbort(opened.stream, options.signal);
-        return { ...opened, size: facts.size, path };
+        const { size, ino, mtimeMs } = facts;
+        return { ...opened, size, path, identity: { ino, mtimeMs } };
     } catch (error) {
         await handle.close().catch(() => undefined);
         throw error;
