@@ -46,6 +46,23 @@ export class Terminal {
         return this.isScreen && this.#options.stdin.isTTY;
     }
 
+    /** How long a line of {@link status} can be. */
+    get columns(): number {
+        // Some terminals say 0; one column less, so that the cursor stays on the line.
+        return (this.#options.stderr.columns || DEFAULT_COLUMNS) - 1;
+    }
+
+    /**
+     * Calls a listener whenever there are more or fewer columns.
+     *
+     * @returns stops that
+     */
+    onResize(listener: () => void): () => void {
+        const { stderr } = this.#options;
+        stderr.on('resize', listener);
+        return () => stderr.removeListener('resize', listener);
+    }
+
     /** A line of the result. */
     line(text: string): void {
         this.#around(() => this.#options.stdout.write(`${harmless(text)}\n`));
@@ -65,9 +82,7 @@ export class Terminal {
 
     /** Replaces the line at the bottom of the screen; an empty one removes it. */
     status(text: string): void {
-        // Some terminals say 0.
-        const width = (this.#options.stderr.columns || DEFAULT_COLUMNS) - 1;
-        const shown = harmless(text).slice(0, width);
+        const shown = harmless(text).slice(0, this.columns);
         if (shown !== this.#status) {
             this.#options.stderr.write(CLEAR_LINE + shown);
             this.#status = shown;
@@ -80,16 +95,30 @@ export class Terminal {
      * @param signal takes the question back: no
      */
     async confirm(question: string, signal: AbortSignal): Promise<boolean> {
+        return /^y(es)?$/i.test(((await this.#ask(`${question} [y/N] `, signal)) ?? '').trim());
+    }
+
+    /**
+     * Asks for the Enter key, whoever presses it: also a pipe may.
+     *
+     * @param signal takes the question back: no
+     * @returns whether it came before the end of the input
+     */
+    async waitForEnter(what: string, signal: AbortSignal): Promise<boolean> {
+        return (await this.#ask(`Hit enter to ${what}, Ctrl-C to stop. `, signal)) !== undefined;
+    }
+
+    /** The line that answers; `undefined`: there is none. */
+    async #ask(question: string, signal: AbortSignal): Promise<string | undefined> {
         const { stdin: input, stderr: output } = this.#options;
         // Not as a terminal: the interface would keep Ctrl-C for itself.
         const asking = createInterface({ input, output, terminal: false });
-        const ended = new Promise<string>((resolve) => asking.once('close', () => resolve('')));
+        const ended = new Promise<undefined>((resolve) => asking.once('close', () => resolve(undefined)));
         try {
-            const answer = asking.question(`${question} [y/N] `, { signal });
-            return /^y(es)?$/i.test((await Promise.race([answer, ended])).trim());
+            return await Promise.race([asking.question(question, { signal }), ended]);
         } catch (error) {
             if (signal.aborted) {
-                return false;
+                return undefined;
             }
             throw error;
         } finally {

@@ -1,0 +1,27 @@
+import type { Subcommand } from './command.js';
+import { backUp } from './backup/backup-command.js';
+import { BACKUP_OPTIONS } from './backup/backup-order.js';
+
+/** `imgapiadm backup` and `imgapi-standalone-backup` (operations 3.2). */
+export const backupCommand: Subcommand = {
+    name: 'backup',
+    summary: 'Back up images, records and settings.',
+    usage: '[OPTIONS]',
+    description: [
+        'Backs up a standalone server that may be running: image files, records, archived manifests, whom',
+        'accounts trust, and the settings in etc. To Manta, where "<rootDir>/backup" is made what is here;',
+        'with --dest to a directory, where each run makes a whole snapshot whose unchanged files are links',
+        'to those of the one before.',
+        '',
+        'Files come first, records after them, deletions last, so that no record in the backup names a file',
+        'that is not there with it. What is unchanged by size and time is not copied again. Temporary files',
+        'are left out, and so are files that the server keeps in Manta.',
+        '',
+        'There is no backup before a restore was run once, even a restore of nothing; nor when more than',
+        '20 % of what the backup has is gone here, without --force; nor when another host uses the same',
+        'Manta area. The exit status is kept in run/backup.status.',
+    ],
+    options: BACKUP_OPTIONS,
+    examples: ['imgapiadm backup --yes', 'imgapiadm backup --dest /backup/imgapi --keep 48 --yes'],
+    run: backUp,
+};

@@ -1,0 +1,205 @@
+import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { dirname, join } from 'node:path';
+import { systemClock } from '../../../base/clock.js';
+import { VERSION } from '../../../base/constants.js';
+import {
+    DIRECTORY_MODE,
+    FILE_MODE,
+    removeIfPresent,
+    syncDirectory,
+    writeSynced,
+} from '../../../base/durable-files.js';
+import { systemErrorCode } from '../../../base/errors.js';
+import { forEachParallel } from '../../../base/parallel.js';
+import { SyncedFile } from '../../../base/synced-file.js';
+import { timeStamp } from '../../../base/time-stamp.js';
+import { listFiles, withFile, type FileBytes, type Files } from './backup-files.js';
+import type { BackupTarget } from './backup-target.js';
+import { md5Of } from './manta-tree.js';
+import { listSnapshots, SNAPSHOT_FILE, type Snapshot, type SnapshotFacts } from './snapshots.js';
+
+/** What a {@link SnapshotTarget} is made from. */
+export interface SnapshotTargetOptions {
+    /** Directory of all snapshots. */
+    readonly destination: string;
+    /** What tells this installation from others. */
+    readonly instance: string;
+    /** How many snapshots stay. */
+    readonly keep: number;
+    /** Go on although the last snapshot is another installation's. */
+    readonly force: boolean;
+    readonly parallel: number;
+    readonly signal: AbortSignal;
+}
+
+/** Where a file system makes no further link to a file: it is copied instead. */
+const NO_LINK = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK', 'ENOSYS']);
+const PARTIAL = '.partial-';
+
+/** Writes a new file with a time of its own, and syncs it. @throws Error also when other bytes came than were announced */
+export async function writeCopy(path: string, { size, mtimeMs, chunks }: FileBytes): Promise<void> {
+    const handle = await open(path, 'wx', FILE_MODE);
+    const file = new SyncedFile(handle);
+    let written = 0;
+    try {
+        for await (const chunk of chunks) {
+            written += chunk.length;
+            await file.write(chunk);
+        }
+        if (written !== size) {
+            throw new Error(`${written} bytes came instead of ${size}`);
+        }
+        if (mtimeMs !== undefined) {
+            await handle.utimes(mtimeMs / 1000, mtimeMs / 1000);
+        }
+        await file.finish();
+    } catch (error) {
+        await file.close().catch(() => undefined);
+        await removeIfPresent(path).catch(() => undefined);
+        throw error;
+    }
+}
+
+/**
+ * Keeps snapshots in a directory, each a whole tree in which unchanged files are links to those of the one
+ * before. A snapshot gets its name when it is complete and on stable storage.
+ */
+export class SnapshotTarget implements BackupTarget {
+    readonly where: string;
+    readonly #options: SnapshotTargetOptions;
+    readonly #partial: string;
+    readonly #directories = new Set<string>();
+    #last: Snapshot | undefined;
+
+    constructor(options: SnapshotTargetOptions) {
+        const { destination, instance } = options;
+        this.#options = options;
+        this.where = destination;
+        this.#partial = join(destination, `${PARTIAL}${instance}`);
+    }
+
+    async open(): Promise<Files> {
+        const { destination, instance, force } = this.#options;
+        // Not made: it may be the place of a disk that is not there.
+        if (!(await stat(destination)).isDirectory()) {
+            throw new Error(`${destination} is no directory`);
+        }
+        this.#last = (await listSnapshots(destination)).at(-1);
+        const facts = this.#last?.facts;
+        if (facts !== undefined && facts.instance !== instance && !force) {
+            throw new Error(
+                `the last snapshot in ${destination}, ${facts.at}, is one of another installation on ${facts.host}; see --force`,
+            );
+        }
+        await rm(this.#partial, { recursive: true, force: true });
+        await this.#makeDirectory(this.#partial);
+        return this.#last === undefined ? new Map() : await listFiles(this.#last.directory);
+    }
+
+    async hasBytes(file: FileBytes): Promise<boolean> {
+        const md5 = await md5Of(file);
+        let same = false;
+        await withFile(this.#lastDirectory, file.path, async (kept) => {
+            same = kept.size === file.size && (await md5Of(kept)) === md5;
+        });
+        return same;
+    }
+
+    async keep(path: string): Promise<void> {
+        const to = await this.#place(path);
+        try {
+            await link(join(this.#lastDirectory, path), to);
+        } catch (error) {
+            if (!NO_LINK.has(systemErrorCode(error) ?? '')) {
+                throw error;
+            }
+            await withFile(this.#lastDirectory, path, (file) => writeCopy(to, file));
+        }
+    }
+
+    async put(file: FileBytes): Promise<void> {
+        const to = await this.#place(file.path);
+        // Kept, or stored already in this run, and found to have changed since.
+        await removeIfPresent(to);
+        await writeCopy(to, file);
+    }
+
+    async remove(path: string): Promise<void> {
+        await removeIfPresent(join(this.#partial, path));
+    }
+
+    async commit(files: Files): Promise<void> {
+        const { destination, parallel } = this.#options;
+        const bytes = [...files.values()].reduce((sum, { size }) => sum + size, 0);
+        const facts: SnapshotFacts = {
+            instance: this.#options.instance,
+            host: hostname(),
+            app: `imgapiadm ${VERSION}`,
+            at: new Date(systemClock.now()).toISOString(),
+            files: files.size,
+            bytes,
+        };
+        await forEachParallel(this.#directories, parallel, syncDirectory);
+        await writeSynced(join(this.#partial, SNAPSHOT_FILE), `${JSON.stringify(facts)}\n`);
+        await syncDirectory(this.#partial);
+        await rename(this.#partial, await this.#freeName());
+        await syncDirectory(destination);
+        await this.#removeOld();
+    }
+
+    async abandon(): Promise<void> {
+        await rm(this.#partial, { recursive: true, force: true }).catch(() => undefined);
+    }
+
+    get #lastDirectory(): string {
+        return this.#last?.directory ?? this.#partial;
+    }
+
+    async #makeDirectory(path: string): Promise<void> {
+        if (this.#directories.has(path)) {
+            return;
+        }
+        if (path !== this.#partial) {
+            await this.#makeDirectory(dirname(path));
+        }
+        try {
+            await mkdir(path, { mode: DIRECTORY_MODE });
+        } catch (error) {
+            if (systemErrorCode(error) !== 'EEXIST') {
+                throw error;
+            }
+        }
+        // On stable storage only when all is: there are too many to wait for each.
+        this.#directories.add(path);
+    }
+
+    async #place(path: string): Promise<string> {
+        this.#options.signal.throwIfAborted();
+        const to = join(this.#partial, path);
+        await this.#makeDirectory(dirname(to));
+        return to;
+    }
+
+    async #freeName(): Promise<string> {
+        const { destination } = this.#options;
+        const stamp = timeStamp(systemClock.now());
+        const names = new Set(await readdir(destination));
+        let name = stamp;
+        for (let count = 1; names.has(name); count += 1) {
+            name = `${stamp}-${count}`;
+        }
+        return join(destination, name);
+    }
+
+    /** Those above the number to keep; one whose file is gone is no snapshot, wherever removing it is cut off. */
+    async #removeOld(): Promise<void> {
+        const { destination, keep, instance } = this.#options;
+        const own = (await listSnapshots(destination)).filter(({ facts }) => facts.instance === instance);
+        for (const { directory } of own.slice(0, -keep)) {
+            const aside = join(destination, `${PARTIAL}${instance}`);
+            await rename(directory, aside);
+            await rm(aside, { recursive: true, force: true });
+        }
+    }
+}
