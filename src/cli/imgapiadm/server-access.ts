@@ -69,7 +69,8 @@ function reachable(address: string): string {
     return host.includes(':') ? `[${host}]` : host;
 }
 
-function urlOfConfig(config: Config): string {
+/** Where the server of a configuration is to be reached from this machine. */
+export function urlOfConfig(config: Config): string {
     const { tls } = config;
     return tls?.only === true
         ? `https://${reachable(tls.address ?? config.address)}:${tls.port}`
