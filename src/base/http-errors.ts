@@ -90,6 +90,8 @@ export function toOutgoingError(error: unknown, what: string): OutgoingError {
         return error;
     }
     const last = lastOf(error);
-    const reason = last instanceof Error ? last.message : String(last);
+    const message = last instanceof Error ? last.message : String(last);
+    // Newer versions of Node.js add what to do with Node.js, which is nothing for whoever reads this.
+    const [reason] = message.split('; if the root CA is installed locally');
     return new OutgoingError(kindOf(error), `${what}: ${reason}`, { cause: error });
 }

@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http';
-import { createInterface, type Interface } from 'node:readline';
 import type { Document, HttpClient, RequestOptions } from './http-client.js';
 
 const LINE_LIMIT_MS = 20_000;
@@ -9,7 +8,7 @@ export class LineReader {
     /** Everything read so far. */
     readonly lines: Document[] = [];
     readonly message: IncomingMessage;
-    readonly #interface: Interface;
+    #pending = '';
     #taken = 0;
     #ended = false;
     #error: Error | undefined;
@@ -18,12 +17,8 @@ export class LineReader {
     constructor(message: IncomingMessage) {
         this.message = message;
         message.on('error', (error) => (this.#error = error));
-        this.#interface = createInterface({ input: message });
-        this.#interface.on('error', (error: Error) => (this.#error = error));
-        this.#interface.on('line', (line) => {
-            this.lines.push(JSON.parse(line) as Document);
-            this.#wake();
-        });
+        message.setEncoding('utf8');
+        message.on('data', (text: string) => this.#take(text));
         message.once('close', () => {
             this.#ended = true;
             this.#wake();
@@ -76,6 +71,14 @@ export class LineReader {
     /** Hangs up. */
     close(): void {
         this.message.destroy();
+    }
+
+    /** Only a line feed ends a line: JSON may have the other separators of Unicode in its texts. */
+    #take(text: string): void {
+        const lines = (this.#pending + text).split('\n');
+        this.#pending = lines.pop() ?? '';
+        this.lines.push(...lines.map((line) => JSON.parse(line) as Document));
+        this.#wake();
     }
 
     async #next(): Promise<Document | undefined> {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
+import { types } from 'node:util';
 
 /*
  * A real workflow service, API and runner, with its jobs in memory (jobs-and-imports 2.8):
@@ -71,6 +72,13 @@ async function freePort(): Promise<number> {
     return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
+/** It uses functions that Node.js had until version 22. */
+function restoreOldFunctions(): void {
+    const { isDate, isRegExp } = types;
+    Object.assign(require('node:util') as object, { isArray: Array.isArray, isDate, isRegExp });
+}
+
+restoreOldFunctions();
 shareBackend();
 const wf = require('wf') as Wf;
 const port = await freePort();
