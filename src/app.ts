@@ -9,6 +9,7 @@ import type { LiveConfig } from './app/live-config.js';
 import { countImages, type ImageCounts, metricSources } from './app/metric-sources.js';
 import { createMetrics, loadAndLogConfig, makeParts, type Parts, type StartOptions } from './app/parts.js';
 import { reloadConfig } from './app/reload.js';
+import { openPlain } from './app/plain.js';
 import { type RoleActions, Roles } from './app/roles.js';
 import { ServerTasks } from './app/tasks.js';
 import { TlsSide } from './app/tls.js';
@@ -306,16 +307,16 @@ export class ImageServer {
         // Nobody waits for it: its log tells early of a wrong password, and reads never need it.
         this.#backends.images.accounts?.ping().catch(() => undefined);
         this.#jobs.workflows?.open();
-        if (config.tls?.only !== true) {
-            const port = await this.#http.listen(config.port, config.address);
-            this.#log.info(`Image API listening on <http://${config.address}:${port}>.`);
-        }
-        const secure = await this.#tls.open();
-        if (secure !== undefined) {
-            this.#log.info(`Image API listening on <${secure}>.`);
-        }
+        this.#logListening(await openPlain({ config: this.#config, http: this.#http, log: this.#log }));
+        this.#logListening(await this.#tls.open());
         this.#log.info('startup complete');
         this.#jobs.local.run();
+    }
+
+    #logListening(url: string | undefined): void {
+        if (url !== undefined) {
+            this.#log.info(`Image API listening on <${url}>.`);
+        }
     }
 
     async #loadKeys(): Promise<void> {

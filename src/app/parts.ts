@@ -11,7 +11,6 @@ import type { RequestMetrics } from '../http/metrics.js';
 import { type Backends, createBackends } from './backends.js';
 import { createJobs, type Jobs } from './jobs.js';
 import { LiveConfig } from './live-config.js';
-import { requireSupported } from './supported.js';
 
 /** How a server is started. */
 export interface StartOptions {
@@ -33,7 +32,6 @@ export function loadAndLogConfig(options: StartOptions): Config {
         setLogLevel(log, config.logLevel);
     }
     log.info({ config: JSON.stringify(censor(config)) }, 'loaded config');
-    requireSupported(config);
     return config;
 }
 

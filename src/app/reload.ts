@@ -7,7 +7,6 @@ import { diffConfig } from '../base/config-diff.js';
 import type { Config } from '../base/config-types.js';
 import type { LiveConfig } from './live-config.js';
 import type { ServedDatabase } from './served-database.js';
-import { requireSupported } from './supported.js';
 
 /** What a reload works on. */
 export interface ReloadOptions {
@@ -23,12 +22,10 @@ export interface ReloadOptions {
 function readConfig(options: ReloadOptions): Config | undefined {
     const { log } = options;
     try {
-        const next = loadConfig(options.configPath, {
+        return loadConfig(options.configPath, {
             overrides: options.overrides,
             onWarning: (message) => log.warn(message),
         });
-        requireSupported(next);
-        return next;
     } catch (error) {
         log.error({ err: error }, 'the new configuration is not valid: the old one stays');
         return undefined;

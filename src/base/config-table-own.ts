@@ -65,7 +65,12 @@ export const OWN_KEYS: readonly ConfigKey[] = [
     }),
     fixed('tls.ciphers', 'string', 'Cipher list; absent: the one of Node.js.'),
     fixed('tls.only', 'bool', 'No plain listener.', { default: false }),
-    fixed('proxyProtocol', 'bool', 'Accept the PROXY protocol on the plain listener.', { default: false }),
+    fixed(
+        'proxyProtocol',
+        'bool',
+        'Front servers begin connections to the plain listener with a PROXY header, version 1 or 2; only those in `trustedProxies` may connect.',
+        { default: false },
+    ),
     live('trustedProxies', '[string]', 'Peers whose forwarded headers are believed.', {
         rule: ADDRESSES,
         default: ['127.0.0.1', '::1'],

@@ -87,15 +87,6 @@ export function loadConfig(path: string, options: LoadOptions = {}): Config {
     }
 }
 
-/** A file over the defaults, however wrong its values are; empty when it cannot be read. */
-export function askedSettings(path: string): Settings {
-    try {
-        return mergeSettings(readSettings(path));
-    } catch {
-        return {};
-    }
-}
-
 /** A problem as a line of its own: the dotted key is put in front when the message does not say it. */
 function problemLine(problem: { readonly key: string; readonly message: string }): string {
     const name = `config.${problem.key}`;

@@ -153,6 +153,7 @@ export class Auditor {
         const { clientAddress, secure } = clientFacts(this.#config.current.trustedProxies, {
             address: exchange.remoteAddress,
             encrypted: exchange.encrypted,
+            proxied: exchange.proxied,
             headers: exchange.headers,
         });
         return {

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { HttpLimits } from './limits.js';
+import type { ProxiedPeer } from './proxy-header.js';
 import type { ServerExchange } from './server-exchange.js';
 
 /**
@@ -10,6 +11,9 @@ import type { ServerExchange } from './server-exchange.js';
  */
 export class Connection {
     readonly socket: Socket;
+    /** Whom its peer has named in the PROXY protocol. */
+    readonly proxied: ProxiedPeer | undefined;
+    readonly #bytesBefore: number;
     readonly #limit: number;
     readonly #waiting: (() => void)[] = [];
     #busy = false;
@@ -24,8 +28,10 @@ export class Connection {
     /** Whether an answer with `Connection: close` was given; what is behind it is not looked at. */
     ended = false;
 
-    constructor(socket: Socket, limits: HttpLimits) {
+    constructor(socket: Socket, limits: HttpLimits, proxied: ProxiedPeer | undefined) {
         this.socket = socket;
+        this.proxied = proxied;
+        this.#bytesBefore = socket.bytesRead - socket.readableLength;
         this.#limit = limits.pipelined;
         socket.once('close', () => {
             this.#gone = true;
@@ -36,6 +42,11 @@ export class Connection {
     /** Whether no request is being served or waits. */
     get idle(): boolean {
         return this.#pending === 0;
+    }
+
+    /** Whether nothing of any request has come. */
+    get unused(): boolean {
+        return this.socket.bytesRead === this.#bytesBefore;
     }
 
     /** How many requests are being served or wait. */

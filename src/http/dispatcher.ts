@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Logger from 'bunyan';
 import type { ConfigSource } from '../base/config-types.js';
 import { ApiError, internalError } from '../base/errors.js';
@@ -13,7 +12,7 @@ import { routeLabel } from './route-label.js';
 import type { Router } from './router.js';
 import { isWork } from './line-style.js';
 import { type Answer, type AnswerBody, type LinesBody, prepareAnswer } from './send.js';
-import { ServerExchange, splitTarget } from './server-exchange.js';
+import { type ExchangeParts, ServerExchange, splitTarget } from './server-exchange.js';
 import { standardHeaders } from './standard-headers.js';
 import { endResponse, releaseBody, writeBody } from './transmit.js';
 import { discardRest, drainBounded, unreadBody } from './unread-body.js';
@@ -29,6 +28,9 @@ export interface DispatcherOptions {
     /** Whether connections are to end with their next answer. */
     readonly isClosing: () => boolean;
 }
+
+/** A request as it comes, before it is routed. */
+export type Arrival = Omit<ExchangeParts, 'routing' | 'path' | 'search' | 'log'>;
 
 /** An answer with the failure it tells of. */
 interface Outcome {
@@ -59,22 +61,15 @@ export class Dispatcher {
     }
 
     /** Makes the exchange of a request; its path is routed at once. */
-    open(
-        request: IncomingMessage,
-        response: ServerResponse,
-        expectsContinue: boolean,
-        receivedAt: number,
-    ): ServerExchange {
+    open(arrival: Arrival): ServerExchange {
+        const { request } = arrival;
         const { path, search } = splitTarget(request.url ?? '');
         return new ServerExchange({
-            request,
-            response,
+            ...arrival,
             path,
             search,
             routing: this.#options.router.route(request.method ?? '', path, request.headers),
             log: this.#options.log,
-            expectsContinue,
-            receivedAt,
         });
     }
 

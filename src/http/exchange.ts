@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type Logger from 'bunyan';
 import type { JsonValue } from '../manifest/types.js';
+import type { ProxiedPeer } from './proxy-header.js';
 import type { QueryParameters } from './query-parameters.js';
 
 /** A request body that was read as a whole (http-api 1.3). */
@@ -26,6 +27,8 @@ export interface Exchange {
     readonly remoteAddress: string | undefined;
     /** Whether the peer talks TLS to us. */
     readonly encrypted: boolean;
+    /** Whom the peer has named in the PROXY protocol. */
+    readonly proxied: ProxiedPeer | undefined;
     readonly requestId: string;
     readonly log: Logger;
     /** Aborted when the client has gone or the server stops waiting. */

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { BlockList, isIP } from 'node:net';
+import type { ProxiedPeer } from './proxy-header.js';
 
 /** Who is behind a request, proxies considered (operations 4.8). */
 export interface ClientFacts {
@@ -14,6 +15,8 @@ export interface PeerFacts {
     readonly address: string | undefined;
     /** Whether it talks TLS to us. */
     readonly encrypted: boolean;
+    /** Whom it has named in the PROXY protocol. */
+    readonly proxied?: ProxiedPeer | undefined;
     readonly headers: IncomingHttpHeaders;
 }
 
@@ -78,18 +81,26 @@ function nearestUntrusted(addresses: readonly string[], trusted: BlockList): str
     return nearest;
 }
 
+/** Whether an address, of a socket or of a header, is one whose word is believed. */
+export function isTrustedProxy(trustedProxies: readonly string[], address: string | undefined): boolean {
+    const plain = plainAddress(address ?? '');
+    return isIP(plain) !== 0 && blockList(trustedProxies).check(plain, family(plain));
+}
+
 /**
  * Reads `x-forwarded-for` and `x-forwarded-proto`, but only of a trusted peer: the client is the
- * right-most address that is not trusted itself.
+ * right-most address that is not trusted itself. The PROXY protocol, which only trusted peers may speak,
+ * puts whom it names in the place of the peer.
  */
 export function clientFacts(trustedProxies: readonly string[], peerFacts: PeerFacts): ClientFacts {
-    const { headers, encrypted: secure } = peerFacts;
-    const peer = plainAddress(peerFacts.address ?? '');
-    const trusted = blockList(trustedProxies);
-    if (isIP(peer) === 0 || !trusted.check(peer, family(peer))) {
-        return { secure };
+    const { headers, proxied } = peerFacts;
+    const named = proxied && plainAddress(proxied.address);
+    const secure = peerFacts.encrypted || proxied?.encrypted === true;
+    if (!isTrustedProxy(trustedProxies, named ?? peerFacts.address)) {
+        return { secure, ...(named === undefined ? {} : { clientAddress: named }) };
     }
-    const client = nearestUntrusted(hops(headerText(headers['x-forwarded-for'])), trusted);
+    const trusted = blockList(trustedProxies);
+    const client = nearestUntrusted(hops(headerText(headers['x-forwarded-for'])), trusted) ?? named;
     const proto = headerText(headers['x-forwarded-proto']).split(',').at(-1)?.trim();
     return {
         secure: secure || proto === 'https',

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type Logger from 'bunyan';
 import { readRequestBody } from './body.js';
 import type { Exchange, RequestBody } from './exchange.js';
+import type { ProxiedPeer } from './proxy-header.js';
 import { QueryParameters } from './query-parameters.js';
 import { requestId } from './request-id.js';
 import type { Routing } from './router.js';
@@ -30,6 +31,7 @@ export interface ExchangeParts {
     readonly expectsContinue: boolean;
     /** When the request came, as of `performance.now()`. */
     readonly receivedAt: number;
+    readonly proxied: ProxiedPeer | undefined;
 }
 
 /** A request being served: what handlers see as {@link Exchange}, and what the server needs beside. */
@@ -45,6 +47,7 @@ export class ServerExchange implements Exchange {
     /** The peer, noted while it is connected. */
     readonly remoteAddress: string | undefined;
     readonly remotePort: number | undefined;
+    readonly proxied: ProxiedPeer | undefined;
     /** Whether what the request may change is done, and its answer only tells of what happens elsewhere. */
     onlyTells = false;
     readonly #search: string;
@@ -68,6 +71,7 @@ export class ServerExchange implements Exchange {
         this.receivedAt = parts.receivedAt;
         this.remoteAddress = parts.request.socket.remoteAddress;
         this.remotePort = parts.request.socket.remotePort;
+        this.proxied = parts.proxied;
         this.#search = parts.search;
         this.#parentLog = parts.log;
         this.#awaitsContinue = parts.expectsContinue;

@@ -11,6 +11,7 @@ import { Dispatcher } from './dispatcher.js';
 import { listenOn } from './listen.js';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './limits.js';
 import type { RequestMetrics } from './metrics.js';
+import type { ProxiedPeer } from './proxy-header.js';
 import { requestId } from './request-id.js';
 import type { Route } from './route.js';
 import { Router } from './router.js';
@@ -56,8 +57,12 @@ export interface HttpServer {
     listen(port: number, address: string): Promise<number>;
     /** Has another listener stopped together with this server, which may not listen itself. */
     attach(listener: HttpListener): void;
-    /** Serves a connection that another listener has accepted. */
-    take(socket: Socket): void;
+    /**
+     * Serves a connection that another listener has accepted.
+     *
+     * @param proxied whom its peer has named in the PROXY protocol
+     */
+    take(socket: Socket, proxied?: ProxiedPeer): void;
     /** Takes no further connections; those there are stay. */
     stopAccepting(): void;
     /** Closes connections on which nothing is going on. */
@@ -104,6 +109,7 @@ class RestifyHttpServer implements HttpServer {
     readonly #node: NodeServer;
     readonly #dispatcher: Dispatcher;
     readonly #connections = new Map<Socket, Connection>();
+    readonly #proxied = new WeakMap<Socket, ProxiedPeer>();
     readonly #active = new Set<ServerExchange>();
     readonly #awaitingContinue = new WeakSet<IncomingMessage>();
     readonly #misexpecting = new WeakSet<IncomingMessage>();
@@ -156,7 +162,10 @@ class RestifyHttpServer implements HttpServer {
         }
     }
 
-    take(socket: Socket): void {
+    take(socket: Socket, proxied?: ProxiedPeer): void {
+        if (proxied !== undefined) {
+            this.#proxied.set(socket, proxied);
+        }
         this.#node.emit('connection', socket);
     }
 
@@ -170,7 +179,7 @@ class RestifyHttpServer implements HttpServer {
     closeIdleConnections(): void {
         this.#node.closeIdleConnections();
         // Node does not count connections as idle that never brought a request.
-        this.#destroyIdle((socket) => socket.bytesRead === 0);
+        this.#destroyIdle((connection) => connection.unused);
     }
 
     inFlight(): readonly RequestInFlight[] {
@@ -206,10 +215,10 @@ class RestifyHttpServer implements HttpServer {
         }
     }
 
-    #destroyIdle(condition: (socket: Socket) => boolean): void {
-        for (const { idle, socket } of this.#connections.values()) {
-            if (idle && condition(socket)) {
-                socket.destroy();
+    #destroyIdle(condition: (connection: Connection) => boolean): void {
+        for (const connection of this.#connections.values()) {
+            if (connection.idle && condition(connection)) {
+                connection.socket.destroy();
             }
         }
     }
@@ -252,7 +261,7 @@ class RestifyHttpServer implements HttpServer {
     }
 
     #connected(socket: Socket): void {
-        this.#connections.set(socket, new Connection(socket, this.#limits));
+        this.#connections.set(socket, new Connection(socket, this.#limits, this.#proxied.get(socket)));
         socket.on('error', (error) => this.#options.log.debug({ err: error }, 'connection failed'));
         socket.once('close', () => {
             this.#connections.delete(socket);
@@ -286,8 +295,9 @@ class RestifyHttpServer implements HttpServer {
         connection: Connection,
         receivedAt: number,
     ): Promise<void> {
+        const { proxied } = connection;
         const expectsContinue = this.#awaitingContinue.has(request);
-        const exchange = this.#dispatcher.open(request, response, expectsContinue, receivedAt);
+        const exchange = this.#dispatcher.open({ request, response, expectsContinue, receivedAt, proxied });
         connection.current = exchange;
         this.#active.add(exchange);
         try {

@@ -39,6 +39,7 @@ function addressedUrl({ config, exchange }: Pick<Call, 'config' | 'exchange'>): 
     const { secure } = clientFacts(config.trustedProxies, {
         address: exchange.remoteAddress,
         encrypted: exchange.encrypted,
+        proxied: exchange.proxied,
         headers: exchange.headers,
     });
     return `${secure ? 'https' : 'http'}://${host}`;

@@ -164,15 +164,12 @@ await t.test('--check and --migrate', async (test) => {
         writeFileSync(file, JSON.stringify(settings));
         return file;
     };
-    for (const [settings, line] of [
-        [{ proxyProtocol: true }, 'config.proxyProtocol is not supported by this release'],
-    ] as const) {
-        const file = path(settings);
-        test.match(await runToEnd(['-f', file, '--check'], baseDir), { code: 2, stdout: `${line}\n` });
-        const start = await runToEnd(['-f', file], baseDir);
-        test.equal(start.code, 2, 'a start says the same');
-        test.ok(start.stdout.includes(line));
-    }
+    const bad = path({ compat: 'none' });
+    const line = 'invalid config.compat: none';
+    test.match(await runToEnd(['-f', bad, '--check'], baseDir), { code: 2, stdout: `${line}\n` });
+    const start = await runToEnd(['-f', bad], baseDir);
+    test.equal(start.code, 2, 'a start says the same');
+    test.ok(start.stdout.includes(line));
     const good = path({ ...OPEN, port: await freePort() });
     const holder = await ServerProcess.start({ baseDir, config: OPEN });
     const refused = await runToEnd(['-f', good, '--migrate'], baseDir);
