@@ -12,7 +12,7 @@ import type { SharingStore } from '../database/sharing.js';
 export interface HeldRecords {
     readonly size: number;
     /** Files in `manifests/` that could not be taken as records. */
-    readonly skipped: readonly unknown[];
+    readonly skipped: readonly { readonly file: string; readonly reason: string }[];
     snapshot(): Iterable<StoredImage>;
 }
 
@@ -30,6 +30,8 @@ export interface ServedDatabase {
     endWriting?(): Promise<void>;
     /** Ends everything; no call follows. */
     close(): Promise<void>;
+    /** A record as it is at this moment, whatever this process holds. @throws as {@link Database.get} */
+    current(uuid: string): Promise<StoredImage>;
     /** Every record, for counts. @throws 503 */
     all(): Promise<Iterable<StoredImage>>;
     /** What is in memory; absent: nothing is. */
@@ -60,6 +62,7 @@ function serveLocalDatabase(options: ServedDatabaseOptions): ServedDatabase {
         revalidate: () => database.revalidate(),
         endWriting: () => database.close(),
         close: () => database.close(),
+        current: (uuid) => database.reread(uuid),
         all: () => Promise.resolve(database.snapshot()),
         held: database,
     };
@@ -87,6 +90,7 @@ async function serveMorayDatabase(
             lists.clear();
         },
         close: () => lists.close(),
+        current: (uuid) => database.get(uuid),
         all: () => database.search({ anyOf: [{}], order: 'asc' }),
         dropCaches: () => lists.clear(),
         listRequests: lists.requests,

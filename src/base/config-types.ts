@@ -144,5 +144,6 @@ export interface BaseDirectories {
     readonly jobs: string;
     readonly sharing: string;
     readonly quarantine: string;
+    readonly trash: string;
     readonly etc: string;
 }

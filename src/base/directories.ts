@@ -17,6 +17,7 @@ export function baseDirectories(base: string): BaseDirectories {
         jobs: join(base, 'jobs'),
         sharing: join(base, 'sharing'),
         quarantine: join(base, 'quarantine'),
+        trash: join(base, 'trash'),
         etc: join(base, 'etc'),
     };
 }

@@ -21,7 +21,7 @@ import { withTakeGuard } from '../lock/take-guard.js';
 import { isStoredFileName } from './file-names.js';
 import type { StoredFileName } from './storage.js';
 import type { PendingUpload, UploadClaim, UploadIntent, UploadJournal } from './upload-journal.js';
-import { UploadOwner } from './upload-owner.js';
+import { type Claimant, UploadOwner } from './upload-owner.js';
 
 /** How often a file that another process is working on is looked at, milliseconds. */
 const POLL_MS = 25;
@@ -40,8 +40,10 @@ export interface FileUploadJournalOptions {
     readonly directories: BaseDirectories;
     readonly log: Logger;
     readonly clock: Clock;
-    /** `holder`: one process writes, so that what it does not know of was left by one that has ended. */
+    /** `holder`: one server writes, so that what it does not know of was left by one that has ended. */
     readonly writers: 'all' | 'holder';
+    /** `tool`: this process works beside servers, whoever of them writes; `writers` is `all` then. */
+    readonly claimant?: Claimant;
     /** How long another process is waited for, milliseconds; for tests. */
     readonly waitMs?: number;
 }
@@ -129,7 +131,7 @@ export class FileUploadJournal implements UploadJournal {
     constructor(options: FileUploadJournalOptions) {
         this.#options = options;
         this.#log = options.log.child({ component: 'journal' }, true);
-        this.#owner = new UploadOwner(options.clock);
+        this.#owner = new UploadOwner(options.clock, options.claimant);
     }
 
     async claim(uuid: string, name: StoredFileName): Promise<UploadClaim> {
@@ -198,7 +200,8 @@ export class FileUploadJournal implements UploadJournal {
         if (held.has(path)) {
             return false;
         }
-        return this.#options.writers === 'holder' || (await this.#owner.hasLeft(found));
+        const isOwnPast = this.#options.writers === 'holder' && this.#owner.isServers(found);
+        return isOwnPast || (await this.#owner.hasLeft(found));
     }
 
     /** `undefined`: another process works on the file. */

@@ -4,6 +4,12 @@ import type { LockFile, LockRecord } from '../lock/lock-record.js';
 import { ownRecord } from '../lock/lock-record.js';
 import { ownerIsGone } from '../lock/staleness.js';
 
+/** What claims say they are by: a server, or a tool that works beside one. */
+const APPS = { server: 'upload', tool: 'imgapiadm' } as const;
+
+/** Who makes claims. */
+export type Claimant = keyof typeof APPS;
+
 /** Age from which a file without an owner is not one in the making, milliseconds. */
 const UNOWNED_MS = 10_000;
 
@@ -13,21 +19,28 @@ const FOREIGN_MS = 86_400_000;
 /** Tells this process's claims and intents from those of others, living and gone. */
 export class UploadOwner {
     readonly #clock: Clock;
+    readonly #claimant: Claimant;
     #record: Promise<LockRecord> | undefined;
 
-    constructor(clock: Clock) {
+    constructor(clock: Clock, claimant: Claimant = 'server') {
         this.#clock = clock;
+        this.#claimant = claimant;
     }
 
     /** What tells whose a claim is. */
     record(): Promise<LockRecord> {
-        this.#record ??= ownRecord('upload', this.#clock);
+        this.#record ??= ownRecord(APPS[this.#claimant], this.#clock);
         return this.#record;
     }
 
     /** Whether the process that wrote a file is known to have ended, or is this one. */
     async hasEnded(found: LockFile): Promise<boolean> {
         return found.record?.host === hostname() && (await this.hasLeft(found));
+    }
+
+    /** Whether a file may be a server's, and a finished one: a tool beside it does not end with the server before. */
+    isServers({ text, record }: LockFile): boolean {
+        return text !== '' && record?.app !== APPS.tool;
     }
 
     /**

@@ -164,6 +164,16 @@ export class LocalDatabase implements Database {
         return this.#held(uuid);
     }
 
+    /**
+     * As {@link get}, of the record as it is on disk at this moment: what a reader holds may be 2 s old.
+     *
+     * @throws 404; the file system's error
+     */
+    async reread(uuid: string): Promise<StoredImage> {
+        await this.#mirror.refresh(uuid);
+        return this.#held(uuid);
+    }
+
     async search(query: Query): Promise<readonly StoredImage[]> {
         query.signal?.throwIfAborted();
         return Promise.resolve(this.#mirror.index.search(query));

@@ -22,6 +22,8 @@ export interface RemoteImage {
 /** What a server tells of itself (operations 1.7). */
 export interface RemoteState {
     readonly version: string;
+    /** Process id; absent: it does not say. */
+    readonly pid?: number;
     readonly storageTypes: readonly string[];
     /** Names; none: the server has no channels. */
     readonly channels: readonly string[];
@@ -108,8 +110,10 @@ export function stateOf(value: unknown): RemoteState {
     if (!Array.isArray(storageTypes)) {
         throw malformed('its state does not name its storages');
     }
+    const { pid } = fields;
     return {
         version: textOf(fields, 'version'),
+        ...(typeof pid === 'number' ? { pid } : {}),
         storageTypes: storageTypes.filter(isText),
         channels: listOf(fields['channels'])
             .map((channel) => textOf(fieldsOf(channel, 'a channel'), 'name'))

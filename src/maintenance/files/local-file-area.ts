@@ -1,0 +1,178 @@
+import type { Stats } from 'node:fs';
+import { createReadStream } from 'node:fs';
+import { lstat, readdir, rename, rmdir } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import type { BaseDirectories } from '../../base/config-types.js';
+import { uuidPrefix } from '../../base/directories.js';
+import { makeDirectory, syncDirectory } from '../../base/durable-files.js';
+import { systemErrorCode } from '../../base/errors.js';
+import { unlessMissing } from '../../base/unless-missing.js';
+import { isUuid } from '../../base/uuid.js';
+import { digestsOfStream } from './file-digests.js';
+import type { AccessProblem, AreaPrefix, AreaTop, FileArea, ImagePlace } from './file-area.js';
+import type { FileDigests, FoundFile } from './finding.js';
+import type { AccessFacts, ServiceUser } from './service-user.js';
+
+const PREFIX = /^[0-9a-f]{3}$/;
+/** What `rmdir` says of a directory that is in use or gone. */
+const IN_USE = new Set(['ENOTEMPTY', 'EEXIST']);
+const READ_SIZE = 1_048_576;
+
+/** What is found on a disk, with what its permissions are judged by. */
+interface LocalFile extends FoundFile {
+    readonly access: AccessFacts;
+}
+
+function typeOf(stats: Stats): FoundFile['type'] {
+    return stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : 'other';
+}
+
+/** The files below `images/` of a base directory (backends 7). */
+export class LocalFileArea implements FileArea {
+    readonly stor = 'local';
+    readonly #directories: BaseDirectories;
+    readonly #user: ServiceUser;
+
+    constructor(directories: BaseDirectories, user: ServiceUser) {
+        this.#directories = directories;
+        this.#user = user;
+    }
+
+    async top(): Promise<AreaTop> {
+        const { images } = this.#directories;
+        const names = (await unlessMissing(readdir(images))) ?? [];
+        const strays = names.filter((name) => !PREFIX.test(name) && !isUuid(name));
+        return {
+            prefixes: names.filter((name) => PREFIX.test(name)).sort(),
+            old: names.filter((name) => isUuid(name)).sort(),
+            strays: await this.#lookAt(images, strays),
+        };
+    }
+
+    async prefix(prefix: string): Promise<AreaPrefix> {
+        const path = join(this.#directories.images, prefix);
+        const directory = await this.#find(path, prefix);
+        if (directory === undefined) {
+            return { uuids: [], strays: [] };
+        }
+        if (directory.type !== 'directory') {
+            return { uuids: [], strays: [directory] };
+        }
+        const names = (await unlessMissing(readdir(path))) ?? [];
+        const isImage = (name: string): boolean => isUuid(name) && name.startsWith(prefix);
+        return {
+            directory,
+            uuids: names.filter(isImage).sort(),
+            strays: await this.#lookAt(
+                path,
+                names.filter((name) => !isImage(name)),
+            ),
+        };
+    }
+
+    async places(uuid: string): Promise<readonly ImagePlace[]> {
+        const target = this.#directoryOf(uuid);
+        const places: ImagePlace[] = [];
+        for (const [layout, path] of [
+            ['current', target],
+            ['old', join(this.#directories.images, uuid)],
+        ] as const) {
+            const directory = await this.#find(path, uuid);
+            if (directory === undefined) {
+                continue;
+            }
+            const names = directory.type === 'directory' ? await unlessMissing(readdir(path)) : undefined;
+            const entries = names === undefined ? [directory] : await this.#lookAt(path, [...names].sort());
+            places.push({ stor: this.stor, layout, directory, entries, target });
+        }
+        return places;
+    }
+
+    pathOf(uuid: string, name: string): string {
+        return join(this.#directoryOf(uuid), name);
+    }
+
+    problems({ directory, entries }: ImagePlace): readonly AccessProblem[] {
+        return [directory, ...entries].flatMap((found): AccessProblem[] => {
+            const { access, type, path } = found as LocalFile;
+            if (type === 'other' || this.#user.mayUse(access, type)) {
+                return [];
+            }
+            const mode = (access.mode & 0o7777).toString(8).padStart(4, '0');
+            const detail = `owner ${access.uid}:${access.gid}, mode ${mode}: user ${this.#user.uid} cannot use it`;
+            return [{ found, detail, commands: this.#user.commands(path, access, type) }];
+        });
+    }
+
+    async digests({ path, size }: FoundFile, signal: AbortSignal): Promise<FileDigests | undefined> {
+        const stream = createReadStream(path, { highWaterMark: READ_SIZE });
+        return unlessMissing(digestsOfStream(stream, size, signal));
+    }
+
+    toldMd5(): Promise<undefined> {
+        return Promise.resolve(undefined);
+    }
+
+    trashPathOf(path: string, stamp: string): string {
+        const { base, trash } = this.#directories;
+        return join(trash, stamp, relative(base, path));
+    }
+
+    async move(file: FoundFile, path: string): Promise<boolean> {
+        await makeDirectory(dirname(path));
+        const now = await this.#find(file.path, file.name);
+        if (now?.identity !== file.identity) {
+            return false;
+        }
+        await rename(file.path, path);
+        await syncDirectory(dirname(path));
+        // Emptied and removed by somebody else meanwhile: then it needs no sync.
+        await unlessMissing(syncDirectory(dirname(file.path)));
+        return true;
+    }
+
+    async removeDirectory(path: string): Promise<boolean> {
+        try {
+            await unlessMissing(rmdir(path));
+        } catch (error) {
+            if (IN_USE.has(systemErrorCode(error) ?? '')) {
+                return false;
+            }
+            throw error;
+        }
+        await unlessMissing(syncDirectory(dirname(path)));
+        return true;
+    }
+
+    #directoryOf(uuid: string): string {
+        return join(this.#directories.images, uuidPrefix(uuid), uuid);
+    }
+
+    async #lookAt(directory: string, names: readonly string[]): Promise<readonly LocalFile[]> {
+        const found: LocalFile[] = [];
+        for (const name of names) {
+            const one = await this.#find(join(directory, name), name);
+            found.push(...(one === undefined ? [] : [one]));
+        }
+        return found;
+    }
+
+    async #find(path: string, name: string): Promise<LocalFile | undefined> {
+        const stats = await unlessMissing(lstat(path));
+        if (stats === undefined) {
+            return undefined;
+        }
+        const { dev, ino, size, mtimeMs, ctimeMs, uid, gid, mode } = stats;
+        return {
+            stor: this.stor,
+            path,
+            name,
+            type: typeOf(stats),
+            size,
+            mtime: mtimeMs,
+            // With the time of the last change of its names: one that was linked meanwhile is in use.
+            identity: [dev, ino, size, mtimeMs, ctimeMs].join(),
+            access: { uid, gid, mode },
+        };
+    }
+}
