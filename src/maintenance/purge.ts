@@ -27,7 +27,8 @@ const MAX_PER_RUN = 1000;
 /** Every file an image can have. */
 const FILE_NAMES: readonly StoredFileName[] = ['file0', 'file1', 'icon'];
 
-function isExpired(raw: RawImage, now: number): boolean {
+/** Whether a record is a placeholder whose time is over. */
+export function isExpired(raw: Pick<RawImage, 'state' | 'expires_at'>, now: number): boolean {
     return (
         PLACEHOLDER_STATES.some((state) => state === raw.state) &&
         raw.expires_at !== undefined &&
@@ -81,6 +82,17 @@ async function purgeOne(uuid: string, options: PurgeOptions, signal: AbortSignal
 }
 
 /**
+ * Deletes one placeholder and what lies about under its uuid, unless it is none any more, or a job is making
+ * an image of it.
+ *
+ * @returns whether it was deleted
+ * @throws what the database and the storages throw
+ */
+export function purgePlaceholder(uuid: string, options: PurgeOptions, signal: AbortSignal): Promise<boolean> {
+    return options.imageQueue.run(uuid, () => purgeOne(uuid, options, signal));
+}
+
+/**
  * Deletes the records of placeholders whose time is over, and the files that lie about under their
  * uuid (backends 11.1), but none that a job is making (jobs-and-imports 1.5). One that cannot be deleted
  * is logged and left to the next run.
@@ -89,7 +101,7 @@ async function purgeOne(uuid: string, options: PurgeOptions, signal: AbortSignal
  * @throws the database's error when it cannot be searched
  */
 export async function purgePlaceholders(options: PurgeOptions, signal: AbortSignal): Promise<number> {
-    const { database, imageQueue, clock, log } = options;
+    const { database, clock, log } = options;
     const expires_at = new Date(clock.now()).toISOString();
     const expired = await database.search({
         anyOf: PLACEHOLDER_STATES.map((state) => ({ state, expires_at })),
@@ -101,7 +113,7 @@ export async function purgePlaceholders(options: PurgeOptions, signal: AbortSign
     for (const { raw } of expired) {
         signal.throwIfAborted();
         try {
-            purged += (await imageQueue.run(raw.uuid, () => purgeOne(raw.uuid, options, signal))) ? 1 : 0;
+            purged += (await purgePlaceholder(raw.uuid, options, signal)) ? 1 : 0;
         } catch (err) {
             if (!(err instanceof ApiError && err.code === 'ResourceNotFound')) {
                 log.warn({ err, uuid: raw.uuid }, 'expired placeholder could not be deleted');

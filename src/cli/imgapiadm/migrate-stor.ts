@@ -1,9 +1,9 @@
 import { VALID_STORAGES } from '../../base/constants.js';
-import { isUuid } from '../../base/uuid.js';
 import { UsageError, type Invocation, type Subcommand } from './command.js';
 import { migration } from './migration/migration.js';
 import { BATCH_OPTIONS, batchOrder } from './batch/batch-options.js';
 import { BatchRun } from './batch/batch-run.js';
+import { uuidArguments } from './uuid-arguments.js';
 
 function targetOf(value: string | undefined): string {
     const names = VALID_STORAGES.join(' or ');
@@ -17,18 +17,10 @@ function targetOf(value: string | undefined): string {
     return value;
 }
 
-function uuidsOf(positionals: readonly string[]): readonly string[] {
-    const wrong = positionals.find((text): boolean => !isUuid(text));
-    if (wrong !== undefined) {
-        throw new UsageError(`not a UUID: "${wrong}"`);
-    }
-    return [...new Set(positionals)];
-}
-
 function start(invocation: Invocation): Promise<number> {
     const { values, positionals } = invocation.parsed;
     const target = targetOf(values.get('to'));
-    const uuids = uuidsOf(positionals);
+    const uuids = uuidArguments(positionals);
     const order = batchOrder(invocation);
     const { parallel, access } = order;
     const kind = migration({ target, uuids, parallel, channel: access.channel });

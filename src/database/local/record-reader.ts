@@ -16,7 +16,7 @@ const openFile = promisify(open);
 const readFile = promisify(read);
 
 /** Largest record that is read, bytes: several times the largest that a request can make. */
-const MAX_RECORD_SIZE = 67_108_864;
+export const MAX_RECORD_SIZE = 67_108_864;
 
 /** What tells one content of a file from the next without reading it. */
 export interface FileState {
@@ -55,6 +55,28 @@ function parse(text: string, uuid: string): Readonly<Record<string, unknown>> {
         );
     }
     return data;
+}
+
+/**
+ * Converts old forms of a record, with the help of the image's first file where it takes that.
+ *
+ * @param images the directory that holds all image files
+ */
+export async function inCurrentForm(
+    data: Readonly<Record<string, unknown>>,
+    images: string,
+    uuid: string,
+): Promise<Record<string, unknown>> {
+    let isGuessWanted = false;
+    const current = readOldFormats({ ...data }, () => {
+        isGuessWanted = true;
+        return undefined;
+    });
+    if (!isGuessWanted) {
+        return current;
+    }
+    const guess = await sniffCompression(images, uuid);
+    return readOldFormats({ ...data }, (index) => (index === 0 ? guess : undefined));
 }
 
 /** Reads the records of the `manifests` directory one by one (backends 3, manifest 9). */
@@ -101,7 +123,7 @@ export class RecordReader {
             if (text === undefined) {
                 throw new Unusable('not a file, or too large');
             }
-            return { kind: 'record', raw: await this.#interpret(uuid, parse(text, uuid)), state };
+            return { kind: 'record', raw: await this.#interpret(parse(text, uuid), uuid), state };
         } catch (error) {
             if (error instanceof Unusable || error instanceof ApiError) {
                 return { kind: 'skipped', reason: error.message, state };
@@ -123,17 +145,9 @@ export class RecordReader {
         }
     }
 
-    async #interpret(uuid: string, data: Readonly<Record<string, unknown>>): Promise<RawImage> {
-        let isGuessWanted = false;
-        let raw = readOldFormats({ ...data }, () => {
-            isGuessWanted = true;
-            return undefined;
-        });
-        if (isGuessWanted) {
-            const guess = await sniffCompression(this.#directories.images, uuid);
-            raw = readOldFormats({ ...data }, (index) => (index === 0 ? guess : undefined));
-        }
-        return validateRaw(raw, this.#rules(), 'lenient');
+    async #interpret(data: Readonly<Record<string, unknown>>, uuid: string): Promise<RawImage> {
+        const current = await inCurrentForm(data, this.#directories.images, uuid);
+        return validateRaw(current, this.#rules(), 'lenient');
     }
 
     async #content(uuid: string): Promise<{ state: FileState; text: string | undefined } | undefined> {

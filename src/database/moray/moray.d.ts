@@ -57,6 +57,7 @@ declare module 'moray' {
         readonly cueball: ConnectionSet;
         getBucket(bucket: string, options: object, callback: Callback<unknown>): void;
         createBucket(bucket: string, config: object, options: object, callback: Callback<unknown>): void;
+        updateBucket(bucket: string, config: object, options: object, callback: Callback<unknown>): void;
         getObject(bucket: string, key: string, options: object, callback: Callback<unknown>): void;
         putObject(
             bucket: string,

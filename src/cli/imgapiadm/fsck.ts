@@ -1,0 +1,221 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type Logger from 'bunyan';
+import { unlessMissing } from '../../base/unless-missing.js';
+import { EXIT, UsageError, type Invocation, type Subcommand } from './command.js';
+import { CHANGE_OPTIONS, REPORT_OPTIONS } from './common-options.js';
+import { CONFIG_OPTION, configPath } from './config-path.js';
+import { STORED_FILES } from './fsck/asking-checks.js';
+import { CHANNELS, defaultChannel } from './fsck/channel-check.js';
+import type { Check, Finding } from './fsck/check.js';
+import { ABSENT, ENTRY_CHECKS, STRUCTURE, UNCHECKED } from './fsck/entry-checks.js';
+import { IMAGE_CHECKS } from './fsck/image-checks.js';
+import { INVALID, RECORD_CHECKS } from './fsck/record-checks.js';
+import { repairAll, type Repaired } from './fsck/repairs.js';
+import { Report, type Ending } from './fsck/report.js';
+import { openForFsck, purgeWith, type FsckOrder, type Opened } from './fsck/run.js';
+import { Interrupt } from './interrupt.js';
+import { terminalLog } from './offline/terminal-log.js';
+import { showProgress } from './progress.js';
+import { countText } from './quantities.js';
+import { uuidArguments } from './uuid-arguments.js';
+
+/** All checks, in the order of the help text. */
+export const CHECKS: readonly Check[] = [
+    ...Object.values(ENTRY_CHECKS),
+    INVALID,
+    ...RECORD_CHECKS,
+    ...IMAGE_CHECKS,
+    STORED_FILES,
+    STRUCTURE,
+    ABSENT,
+    UNCHECKED,
+];
+
+/** What is done to the findings. */
+interface FsckRun {
+    readonly order: FsckOrder;
+    readonly invocation: Invocation;
+    readonly interrupt: Interrupt;
+    readonly log: Logger;
+}
+
+function orderOf({ parsed, environment, terminal }: Invocation): FsckOrder {
+    const { counts, positionals } = parsed;
+    const [safe, channel] = [counts.has('fix-safe'), counts.has('assign-default-channel')];
+    const fixes = safe && channel ? 'both' : safe ? 'safe' : channel ? 'channel' : undefined;
+    const dryRun = counts.has('dry-run');
+    if (fixes !== undefined && !dryRun && !counts.has('yes') && !terminal.canAsk) {
+        throw new UsageError('there is no terminal to ask on: give --yes, or --dry-run');
+    }
+    return {
+        configPath: configPath(parsed, environment),
+        uuids: new Set(uuidArguments(positionals)),
+        simple: counts.has('simple'),
+        fixes,
+        dryRun,
+    };
+}
+
+/** Looks at everything; told to stop, at what it has come to. */
+async function look({ survey, data }: Opened, { invocation, interrupt }: FsckRun): Promise<void> {
+    const { parsed, terminal } = invocation;
+    const started = performance.now();
+    const stop = parsed.counts.has('quiet')
+        ? () => undefined
+        : showProgress(terminal, () => ({
+              images: survey.records,
+              allImages: Math.max(survey.records, data.database.held?.size ?? 0),
+              bytes: 0,
+              allBytes: 0,
+              elapsedMs: performance.now() - started,
+              current: survey.current === undefined ? [] : [survey.current],
+          }));
+    try {
+        await survey.run();
+    } catch (error) {
+        if (!interrupt.signal.aborted) {
+            throw error;
+        }
+    } finally {
+        stop();
+    }
+}
+
+/** Repairs what was found, if that is wanted and agreed to. */
+async function repair(
+    opened: Opened,
+    findings: readonly Finding[],
+    { order, invocation, interrupt, log }: FsckRun,
+): Promise<{
+    readonly repair?: NonNullable<Ending['repair']>;
+    readonly done: ReadonlyMap<Finding, Repaired>;
+}> {
+    const { parsed, terminal } = invocation;
+    const { data, records, place } = opened;
+    const done = new Map<Finding, Repaired>();
+    const { fixes, dryRun } = order;
+    const fixable = findings.filter((finding) => finding.fixable && !opened.cleared.includes(finding));
+    if (fixes === undefined || interrupt.signal.aborted) {
+        return { done };
+    }
+    if (dryRun) {
+        return { repair: 'dry-run', done };
+    }
+    const question = `Fix ${countText(fixable.length, 'finding')}?`;
+    const isAgreed =
+        fixable.length === 0 ||
+        parsed.counts.has('yes') ||
+        (await terminal.confirm(question, interrupt.signal));
+    await repairAll(isAgreed ? findings : opened.cleared, {
+        records,
+        archive: data.images.archive,
+        place,
+        fixes,
+        purge: await purgeWith(data, log, interrupt.signal),
+        isThere: async (file) =>
+            (await unlessMissing(stat(join(data.directories.manifests, file)))) !== undefined,
+        signal: interrupt.signal,
+        onDone: (finding, repaired) => done.set(finding, repaired),
+    });
+    return { repair: isAgreed ? 'done' : 'refused', done };
+}
+
+/** @throws UsageError */
+function requireDefaultChannel({ fixes }: FsckOrder, { place }: Opened): void {
+    if ((fixes === 'channel' || fixes === 'both') && defaultChannel(place.channels) === undefined) {
+        throw new UsageError('--assign-default-channel: the server has no default channel');
+    }
+}
+
+async function run(invocation: Invocation): Promise<number> {
+    const order = orderOf(invocation);
+    const { terminal, parsed } = invocation;
+    const interrupt = new Interrupt();
+    const log = terminalLog(terminal);
+    interrupt.listen({
+        onFirst: () => terminal.note('stopping; once more: at once'),
+        onSecond: () => undefined,
+    });
+    const opened = await openForFsck(order, log, interrupt.signal);
+    try {
+        requireDefaultChannel(order, opened);
+        const task: FsckRun = { order, invocation, interrupt, log };
+        await look(opened, task);
+        const findings = [...opened.cleared, ...opened.survey.findings].map((finding) =>
+            inForce(finding, order),
+        );
+        const { repair: how, done } = await repair(opened, findings, task);
+        const ending: Ending = {
+            records: opened.survey.records,
+            interrupted: interrupt.signal.aborted,
+            ...(how === undefined ? {} : { repair: how }),
+        };
+        const report = new Report({ terminal, json: parsed.counts.has('json') });
+        findings.forEach((finding) => report.add(finding, done.get(finding), ending));
+        report.summarize(ending);
+        return interrupt.status ?? (report.isAlarming ? EXIT.findings : EXIT.clean);
+    } finally {
+        await opened.close();
+    }
+}
+
+/** With `--assign-default-channel` alone, nothing else is repaired. */
+function inForce(finding: Finding, { fixes }: FsckOrder): Finding {
+    const isOther = fixes === 'channel' && finding.check !== CHANNELS.name;
+    return isOther && finding.fixable ? { ...finding, fixable: false } : finding;
+}
+
+const WORDS = { error: 'error', warn: 'warning', info: 'note' } as const;
+
+function checkLines({ name, severity, finds, fix }: Check): readonly string[] {
+    const repairs = fix === undefined ? [] : [`      --fix-safe: ${fix}`];
+    return [`  ${name} (${WORDS[severity]}): ${finds}`, ...repairs];
+}
+
+/** `imgapiadm fsck` (operations 2.3, 2.5). */
+export const fsckCommand: Subcommand = {
+    name: 'fsck',
+    summary: 'Check the records of all images, and repair what can be repaired safely.',
+    usage: '[--fix-safe] [OPTIONS] [UUID...]',
+    description: [
+        'Reads all records of a server as they are stored, also those that the server leaves out, and says',
+        'what is wrong with them, or with those named. Works on the files of the server, or on Moray, without',
+        'the server; it may run meanwhile. For repairs a server on these files must be stopped; on Moray it',
+        'may run.',
+        '',
+        'Prints a line for each finding, and one about the whole. Repairs change all of a record at once,',
+        'its archived manifest first; a record that the server could not use is kept in quarantine/.',
+        '',
+        'Checks:',
+        ...CHECKS.flatMap(checkLines),
+    ],
+    options: [
+        { name: 'fix-safe', help: ['Repair what needs no decision, see above.'] },
+        {
+            name: 'assign-default-channel',
+            help: [
+                'Put images that are in no channel of the server into its default',
+                'channel; alone or with --fix-safe.',
+            ],
+        },
+        {
+            name: 'simple',
+            help: ['Look for the files, too: whether they are there and have the right size.'],
+        },
+        ...CHANGE_OPTIONS,
+        ...REPORT_OPTIONS,
+        CONFIG_OPTION,
+    ],
+    examples: [
+        'imgapiadm fsck',
+        'imgapiadm fsck --fix-safe --dry-run',
+        'imgapiadm fsck --fix-safe --yes --json',
+    ],
+    exitStatuses: [
+        ['0', 'no error and no warning, or none any more; notes alone do no harm'],
+        ['1', 'errors or warnings, or something could not be checked'],
+        ['252', 'could not run, e.g. because a server is running'],
+    ],
+    run,
+};

@@ -1,0 +1,93 @@
+import type { AccountDirectory } from '../../../accounts/accounts.js';
+import { UNSET_OWNER_UUID, type StorageType } from '../../../base/constants.js';
+import { isUuid } from '../../../base/uuid.js';
+import { isObject } from '../../../manifest/coerce.js';
+import type { Storage, StoredFileName } from '../../../storage/storage.js';
+import { failureText } from '../failure-text.js';
+import type { Data } from '../records/stored-records.js';
+import type { Check, Complaint } from './check.js';
+
+/** Checks that ask others: the user database, the storages. */
+
+/** Whether what a record names is there, without a look inside it. */
+export const STORED_FILES: Check = {
+    name: 'stored-files',
+    severity: 'error',
+    finds: 'with --simple: a file or icon that is not in its storage, or has another size there',
+};
+
+/** A complaint, or that nobody can tell. */
+export type Answer = Complaint | { readonly unchecked: string };
+
+interface NamedFile {
+    readonly name: StoredFileName;
+    readonly stor: string;
+    readonly size: unknown;
+}
+
+function filesOf({ files, icon }: Data): readonly NamedFile[] {
+    const entries: (readonly [StoredFileName, unknown])[] = [
+        ...(Array.isArray(files) ? files : []).map(
+            (file: unknown, index): readonly [StoredFileName, unknown] => [`file${index}`, file],
+        ),
+        ['icon', icon],
+    ];
+    return entries.flatMap(([name, entry]) => {
+        const { stor = 'local', size } = isObject(entry) ? entry : { stor: undefined };
+        return isObject(entry) && typeof stor === 'string' ? [{ name, stor, size }] : [];
+    });
+}
+
+async function fileAnswer(uuid: string, file: NamedFile, storage: Storage): Promise<Answer | undefined> {
+    const { name, stor, size } = file;
+    try {
+        const facts = await storage.stat(uuid, name);
+        const advice = [`imgapiadm repair ${uuid}`];
+        if (facts === undefined) {
+            return { message: `${name} is not in storage "${stor}"`, advice };
+        }
+        return typeof size === 'number' && size !== facts.size
+            ? { message: `${name} has ${facts.size} bytes in storage "${stor}", not ${size}`, advice }
+            : undefined;
+    } catch (error) {
+        return { unchecked: `${name} in storage "${stor}": ${failureText(error)}` };
+    }
+}
+
+/** What is wrong with the files that a record names, as far as their storages tell without reading them. */
+export async function storedFilesAnswers(
+    uuid: string,
+    record: Data,
+    storages: ReadonlyMap<StorageType, Storage>,
+): Promise<readonly Answer[]> {
+    const answers: Answer[] = [];
+    for (const file of filesOf(record)) {
+        const storage = storages.get(file.stor as StorageType);
+        // Other storages are complained of already.
+        const answer = storage && (await fileAnswer(uuid, file, storage));
+        if (answer !== undefined) {
+            answers.push(answer);
+        }
+    }
+    return answers;
+}
+
+/**
+ * Owners that the user database does not know, of those given.
+ *
+ * @throws 503 when it cannot be asked
+ */
+export async function unknownOwners(
+    owners: Iterable<string>,
+    accounts: AccountDirectory,
+    signal: AbortSignal,
+): Promise<ReadonlySet<string>> {
+    const unknown = new Set<string>();
+    for (const owner of new Set(owners)) {
+        signal.throwIfAborted();
+        if (isUuid(owner) && owner !== UNSET_OWNER_UUID && !(await accounts.exists(owner))) {
+            unknown.add(owner);
+        }
+    }
+    return unknown;
+}

@@ -1,0 +1,183 @@
+import type { AccountDirectory } from '../../../accounts/accounts.js';
+import type { StorageType } from '../../../base/constants.js';
+import { ApiError, type ErrorEntry } from '../../../base/errors.js';
+import { forEachParallel } from '../../../base/parallel.js';
+import type { RawImage } from '../../../manifest/types.js';
+import { validateRaw } from '../../../manifest/validate.js';
+import type { Storage } from '../../../storage/storage.js';
+import { failureText } from '../failure-text.js';
+import type { StoredEntry, StoredRecord, StoredRecords } from '../records/stored-records.js';
+import { STORED_FILES, storedFilesAnswers, unknownOwners, type Answer } from './asking-checks.js';
+import type { Check, Complaint, Finding, Place, Subject } from './check.js';
+import { ABSENT, restoreLine, strayFinding, STRUCTURE, UNCHECKED } from './entry-checks.js';
+import { factsOf, IMAGE_CHECKS, type ImageFacts } from './image-checks.js';
+import { INVALID, RECORD_CHECKS } from './record-checks.js';
+
+/** Records looked at at the same time; more than one only helps where storages are asked. */
+const PARALLEL = 8;
+const OWNER = 'owner';
+
+/** What a survey looks at. */
+export interface SurveyOptions {
+    readonly records: StoredRecords;
+    readonly place: Place;
+    /** Only findings about these; none: about all. */
+    readonly uuids: ReadonlySet<string>;
+    /** Whether `--assign-default-channel` was given. */
+    readonly assignsChannel: boolean;
+    /** Absent: owners are not looked up. */
+    readonly accounts?: AccountDirectory;
+    /** Where to look for files; absent: nowhere. */
+    readonly storages?: ReadonlyMap<StorageType, Storage>;
+    readonly signal: AbortSignal;
+}
+
+/** Looks at all records and collects what is wrong with them (operations 2.5). */
+export class Survey {
+    readonly #options: SurveyOptions;
+    readonly #images = new Map<string, ImageFacts>();
+    readonly #findings: Finding[] = [];
+    #records = 0;
+    #current: string | undefined;
+
+    constructor(options: SurveyOptions) {
+        this.#options = options;
+    }
+
+    /** Records looked at so far. */
+    get records(): number {
+        return this.#records;
+    }
+
+    /** The one that is looked at. */
+    get current(): string | undefined {
+        return this.#current;
+    }
+
+    /** What has been found so far, in the order of files and images. */
+    get findings(): readonly Finding[] {
+        const place = ({ uuid, file }: Finding): string => uuid ?? file ?? '';
+        return this.#findings.toSorted((a, b) => (place(a) < place(b) ? -1 : place(a) > place(b) ? 1 : 0));
+    }
+
+    /** @throws the database's error; the signal's reason when aborted */
+    async run(): Promise<void> {
+        const { records, uuids, signal } = this.#options;
+        for (const { severity, message } of await records.structureProblems()) {
+            this.#add(STRUCTURE, { severity, message });
+        }
+        await forEachParallel(records.entries(signal), PARALLEL, async (entry) => {
+            signal.throwIfAborted();
+            await this.#look(entry);
+        });
+        for (const uuid of uuids) {
+            if (!this.#images.has(uuid) && !this.#findings.some((finding) => finding.uuid === uuid)) {
+                this.#add(ABSENT, { message: 'there is no such image', advice: [restoreLine(uuid)] }, uuid);
+            }
+        }
+        this.#compare();
+        await this.#askForOwners();
+    }
+
+    async #look(entry: StoredEntry): Promise<void> {
+        if (entry.kind !== 'record') {
+            if (this.#isWanted(entry.uuid)) {
+                this.#findings.push(strayFinding(entry));
+            }
+            return;
+        }
+        this.#records += 1;
+        this.#current = entry.uuid;
+        const subject = judge(entry, this.#options.place);
+        const { uuid } = entry;
+        this.#images.set(uuid, factsOf(subject));
+        if (!this.#isWanted(uuid)) {
+            return;
+        }
+        for (const check of [INVALID, ...RECORD_CHECKS]) {
+            for (const complaint of check.look(subject)) {
+                this.#add(check, complaint, uuid);
+            }
+        }
+        const { storages } = this.#options;
+        if (storages !== undefined) {
+            this.#answer(uuid, await storedFilesAnswers(uuid, entry.current, storages));
+        }
+    }
+
+    #answer(uuid: string, answers: readonly Answer[]): void {
+        for (const answer of answers) {
+            if ('unchecked' in answer) {
+                this.#add(UNCHECKED, { message: answer.unchecked }, uuid);
+            } else {
+                this.#add(STORED_FILES, answer, uuid);
+            }
+        }
+    }
+
+    #compare(): void {
+        for (const check of IMAGE_CHECKS) {
+            for (const [uuid, complaint] of check.look(this.#images, this.#options.place)) {
+                this.#add(check, complaint, uuid);
+            }
+        }
+    }
+
+    async #askForOwners(): Promise<void> {
+        const { accounts, signal } = this.#options;
+        const check = RECORD_CHECKS.find(({ name }) => name === OWNER);
+        const wanted = [...this.#images.values()].filter(({ uuid }) => this.#isWanted(uuid));
+        if (accounts === undefined || check === undefined || wanted.length === 0) {
+            return;
+        }
+        try {
+            const owners = wanted.map(({ owner }) => owner);
+            const unknown = await unknownOwners(owners, accounts, signal);
+            for (const { uuid, owner } of wanted.filter((facts) => unknown.has(facts.owner))) {
+                this.#add(check, { message: `the user database knows no owner ${owner}` }, uuid);
+            }
+        } catch (error) {
+            signal.throwIfAborted();
+            this.#add(UNCHECKED, { message: `owners: ${failureText(error)}` });
+        }
+    }
+
+    #isWanted(uuid: string | undefined): boolean {
+        const { uuids } = this.#options;
+        return uuids.size === 0 || (uuid !== undefined && uuids.has(uuid));
+    }
+
+    #add(check: Check, complaint: Complaint, uuid?: string): void {
+        if (uuid !== undefined && !this.#isWanted(uuid)) {
+            return;
+        }
+        const { message, severity = check.severity, advice = [], final = false } = complaint;
+        const facts = uuid === undefined ? undefined : this.#images.get(uuid);
+        const isAssigned = check.name === 'channels' && this.#options.assignsChannel;
+        this.#findings.push({
+            check: check.name,
+            severity,
+            message,
+            ...(uuid === undefined ? {} : { uuid }),
+            ...(facts === undefined ? {} : { image: { name: facts.name, version: facts.version } }),
+            advice,
+            fixable: !final && (check.fix !== undefined || isAssigned),
+        });
+    }
+}
+
+/** What a server makes of a record. */
+export function judge(record: StoredRecord, place: Place): Subject {
+    let raw: RawImage | undefined;
+    let entries: readonly ErrorEntry[] = [];
+    try {
+        const read = validateRaw({ ...record.current }, place.rules, 'lenient');
+        raw = read.uuid === record.uuid ? read : undefined;
+    } catch (error) {
+        if (!(error instanceof ApiError)) {
+            throw error;
+        }
+        entries = error.errors ?? [];
+    }
+    return { record, raw, entries, place };
+}
