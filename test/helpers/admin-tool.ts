@@ -16,7 +16,7 @@ export interface ToolExit {
 
 const LIMIT_MS = 120_000;
 
-/** A run of `bin/imgapiadm.js` in a process of its own, without a terminal. */
+/** A run of `bin/imgapiadm` in a process of its own, without a terminal. */
 export class AdminTool {
     /** Lines so far. */
     readonly stdout: string[] = [];
@@ -25,7 +25,7 @@ export class AdminTool {
     #stderr = '';
 
     constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
-        this.#child = spawn(process.execPath, [join(PROJECT_ROOT, 'bin/imgapiadm.js'), ...args], {
+        this.#child = spawn(process.execPath, [join(PROJECT_ROOT, 'bin/imgapiadm'), ...args], {
             env: { PATH: process.env['PATH'], TZ: 'UTC', ...environment },
             stdio: ['ignore', 'pipe', 'pipe'],
             timeout: LIMIT_MS,

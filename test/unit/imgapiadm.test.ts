@@ -1,6 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { EventEmitter } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { mock } from 'node:test';
 import sshpk from 'sshpk';
 import t from 'tap';
 import { SignatureAuthenticator } from '#lib/auth/signature.js';
@@ -8,7 +10,7 @@ import { systemClock } from '#lib/base/clock.js';
 import { VERSION } from '#lib/base/constants.js';
 import { OutgoingError } from '#lib/base/http-errors.js';
 import { UsageError } from '#lib/cli/imgapiadm/command.js';
-import { progressBar, progressText } from '#lib/cli/imgapiadm/progress.js';
+import { progressText, showProgress } from '#lib/cli/imgapiadm/progress.js';
 import { bytesText, countText, durationText } from '#lib/cli/imgapiadm/quantities.js';
 import { withRetries } from '#lib/cli/imgapiadm/retries.js';
 import { SERVER_ACCESS_OPTIONS, serverAccess, type ServerAccess } from '#lib/cli/imgapiadm/server-access.js';
@@ -18,6 +20,7 @@ import { parseOptions } from '#lib/cli/options.js';
 import { RequestSigner } from '#lib/remotes/imgapi/request-signer.js';
 import { runTool } from '../helpers/admin-tool.js';
 import { recordingLog } from '../helpers/recording-log.js';
+import { eventually } from '../helpers/server-process.js';
 
 const UUID = 'c58161c0-2547-11e2-a75e-9fdca1940570';
 /** Where nobody listens. */
@@ -41,7 +44,7 @@ void t.test('help comes from the tables', async (t) => {
         for (const text of texts) t.ok(own.stdout.join('\n').includes(text), text);
         for (const args of [
             [name, '-h'],
-            [name, '--url', 'nowhere', '--help'],
+            [name, '--config', 'nowhere', '--help'],
         ]) {
             t.same((await runTool(args)).stdout, own.stdout, args.join(' '));
         }
@@ -56,9 +59,9 @@ void t.test('a wrong command line: exit status 251', async (t) => {
     const migrate = (...args: string[]): string[] => ['migrate-stor', '--url', NOWHERE, ...args];
     const cases: [string[], string][] = [
         [[], 'no subcommand given'],
-        [['fsck'], 'unknown subcommand: "fsck"'],
+        [['frob'], 'unknown subcommand: "frob"'],
         [['--colour', 'help'], 'unknown option: --colour'],
-        [['help', 'fsck'], 'unknown subcommand: "fsck"'],
+        [['help', 'frob'], 'unknown subcommand: "frob"'],
         [['help', 'migrate-stor', 'x'], 'too many arguments: x'],
         [migrate('-y'), 'where to? Give --to local or manta.'],
         [migrate('-y', '--to', 's3'), '--to must be local or manta: "s3"'],
@@ -257,25 +260,81 @@ void t.test('quantities', (t) => {
     t.end();
 });
 
+const GIB = 1024 ** 3;
+const PROGRESS = {
+    images: 3,
+    allImages: 12,
+    bytes: GIB,
+    allBytes: 4 * GIB,
+    elapsedMs: 16_000,
+    current: [UUID, 'x', 'y'],
+};
+
 void t.test('progress', (t) => {
-    const GIB = 1024 ** 3;
-    const facts = {
-        images: 3,
-        allImages: 12,
-        bytes: GIB,
-        allBytes: 4 * GIB,
-        elapsedMs: 16_000,
-        current: [UUID, 'x', 'y'],
-    };
-    t.equal(
-        progressBar(facts),
-        `[#####...............] 3 of 12 images, 1.0 GiB of 4.0 GiB, 64.0 MiB/s, ETA 48s, at ${UUID} +2`,
-    );
-    const early = { ...facts, images: 0, bytes: 0, elapsedMs: 0, current: [] };
+    const text = progressText(PROGRESS);
+    t.equal(text, `3 of 12 images, 1.0 GiB of 4.0 GiB, 64.0 MiB/s, ETA 48s, at ${UUID} +2`);
+    const early = { ...PROGRESS, images: 0, bytes: 0, elapsedMs: 0, current: [] };
     t.equal(progressText(early), '0 of 12 images, 0 B of 4.0 GiB', 'no rate of nothing');
-    const icons = { ...early, images: 6, allBytes: 0 };
-    t.match(progressBar(icons), /^\[#{10}\.{10}\] 6 of 12 images/, 'without bytes, images count');
-    t.match(progressBar({ ...icons, images: 0, allImages: 0 }), /^\[#{20}\]/, 'nothing to do');
+    t.end();
+});
+
+/** A terminal that is text, and what is on it. */
+function fakeScreen(isTTY: boolean, columns: number) {
+    const events = new EventEmitter();
+    const rows = [''];
+    const write = (text: string): boolean => {
+        for (const [part] of text.matchAll(/\r\u001b\[K|\n|[^\r\n\u001b]+|./gsu)) {
+            if (part === '\n') rows.push('');
+            else rows[rows.length - 1] = part === '\r\u001b[K' ? '' : `${rows.at(-1) ?? ''}${part}`;
+        }
+        return true;
+    };
+    const screen = Object.assign(events, { isTTY, columns, write });
+    const stream = screen as unknown as NodeJS.WriteStream;
+    const { stdin } = process;
+    const terminal = new Terminal({ stdin, stdout: screen, stderr: stream, name: 'tool', verbose: false });
+    return { screen, rows, terminal };
+}
+
+void t.test('a bar on a screen', async (t) => {
+    const { screen, rows, terminal } = fakeScreen(true, 140);
+    let facts = PROGRESS;
+    const shows = (row: string): Promise<true> => eventually(row, 10_000, () => rows.at(-1) === row);
+    const hide = showProgress(terminal, () => facts);
+    await shows(`[#####...............] ${progressText(facts)}`);
+    terminal.line('a result');
+    terminal.note('a word');
+    t.same(
+        rows,
+        ['a result', 'tool: a word', `[#####...............] ${progressText(facts)}`],
+        'in one piece',
+    );
+
+    screen.columns = 80;
+    screen.emit('resize');
+    await shows('[#####...............] 3 of 12 images, 1.0 GiB of 4.0 GiB, 64.0 MiB/s, ETA 48s,');
+    facts = { ...PROGRESS, images: 6, bytes: 0, allBytes: 0, elapsedMs: 0 };
+    await shows('[##########..........] 6 of 12 images, 0 B of 0 B, at c58161c0 +2');
+    facts = { ...facts, images: 0, allImages: 0, current: [] };
+    await shows('[####################] 0 of 0 images, 0 B of 0 B');
+    hide();
+    t.same(rows, ['a result', 'tool: a word', ''], 'and no trace of it');
+    t.equal(screen.listenerCount('resize'), 0);
+});
+
+void t.test('a line a minute where there is no screen', (t) => {
+    const { rows, terminal } = fakeScreen(false, 80);
+    mock.timers.enable({ apis: ['setInterval'] });
+    t.teardown(() => mock.timers.reset());
+    const hide = showProgress(terminal, () => PROGRESS);
+    mock.timers.tick(59_999);
+    t.same(rows, ['']);
+    mock.timers.tick(60_001);
+    const line = `tool: ${progressText(PROGRESS)}`;
+    t.same(rows, [line, line, '']);
+    hide();
+    mock.timers.tick(60_000);
+    t.equal(rows.length, 3);
     t.end();
 });
 

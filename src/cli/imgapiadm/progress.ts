@@ -1,3 +1,5 @@
+import { Writable } from 'node:stream';
+import { SingleBar } from 'cli-progress';
 import { bytesText, countText, durationText } from './quantities.js';
 import type { Terminal } from './terminal.js';
 
@@ -14,7 +16,12 @@ export interface ProgressFacts {
 
 const SCREEN_INTERVAL_MS = 500;
 const LINE_INTERVAL_MS = 60_000;
-const BAR_WIDTH = 20;
+const BAR = { barsize: 20, barCompleteChar: '#', barIncompleteChar: '.', format: '[{bar}] {text}' } as const;
+/** What the bar takes of a line. */
+const BAR_COLUMNS = BAR.barsize + '[] '.length;
+/** As much of a UUID as is shown where there is little room. */
+const SHORT_UUID = 8;
+const ESCAPE = '\u001b';
 
 function share({ images, allImages, bytes, allBytes }: ProgressFacts): number {
     const [done, all] = allBytes > 0 ? [bytes, allBytes] : [images, allImages];
@@ -42,10 +49,49 @@ export function progressText(facts: ProgressFacts): string {
     ].join(', ');
 }
 
-/** The line with a bar before it. */
-export function progressBar(facts: ProgressFacts): string {
-    const filled = Math.floor(share(facts) * BAR_WIDTH);
-    return `[${'#'.repeat(filled).padEnd(BAR_WIDTH, '.')}] ${progressText(facts)}`;
+/** The same, with what is worked on cut short if the line would be longer than there is room for. */
+function fittingText(facts: ProgressFacts, columns: number): string {
+    const text = progressText(facts);
+    return text.length <= columns
+        ? text
+        : progressText({ ...facts, current: facts.current.map((name) => name.slice(0, SHORT_UUID)) });
+}
+
+/** Takes what the bar draws to the line at the bottom of the screen, which makes way for other lines. */
+class BottomLine extends Writable {
+    readonly isTTY = true;
+    readonly #terminal: Terminal;
+
+    constructor(terminal: Terminal) {
+        super({ decodeStrings: false });
+        this.#terminal = terminal;
+    }
+
+    override _write(text: string, _encoding: BufferEncoding, done: () => void): void {
+        // The cursor is the terminal's business.
+        if (!text.startsWith(ESCAPE)) {
+            this.#terminal.status(text);
+        }
+        done();
+    }
+}
+
+function showBar(terminal: Terminal, facts: () => ProgressFacts): () => void {
+    const bar = new SingleBar({ ...BAR, stream: new BottomLine(terminal), clearOnComplete: true });
+    const draw = (): void => {
+        const now = facts();
+        bar.update(share(now), { text: fittingText(now, terminal.columns - BAR_COLUMNS) });
+    };
+    bar.start(1, 0, { text: '' });
+    draw();
+    const timer = setInterval(draw, SCREEN_INTERVAL_MS);
+    const unfollow = terminal.onResize(draw);
+    return () => {
+        unfollow();
+        clearInterval(timer);
+        bar.stop();
+        terminal.status('');
+    };
 }
 
 /**
@@ -56,15 +102,9 @@ export function progressBar(facts: ProgressFacts): string {
  * @returns stops it
  */
 export function showProgress(terminal: Terminal, facts: () => ProgressFacts): () => void {
-    if (!terminal.isScreen) {
-        const timer = setInterval(() => terminal.note(progressText(facts())), LINE_INTERVAL_MS);
-        return () => clearInterval(timer);
+    if (terminal.isScreen) {
+        return showBar(terminal, facts);
     }
-    const draw = (): void => terminal.status(progressBar(facts()));
-    const timer = setInterval(draw, SCREEN_INTERVAL_MS);
-    draw();
-    return () => {
-        clearInterval(timer);
-        terminal.status('');
-    };
+    const timer = setInterval(() => terminal.note(progressText(facts())), LINE_INTERVAL_MS);
+    return () => clearInterval(timer);
 }
