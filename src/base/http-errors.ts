@@ -45,7 +45,7 @@ export class OutgoingError extends Error {
     }
 }
 
-function textOf(error: unknown, key: 'code' | 'syscall'): string {
+function textOf(error: unknown, key: 'code' | 'reason' | 'syscall'): string {
     const value: unknown = error instanceof Error ? (error as unknown as Record<string, unknown>)[key] : '';
     return typeof value === 'string' ? value : '';
 }
@@ -53,6 +53,24 @@ function textOf(error: unknown, key: 'code' | 'syscall'): string {
 /** Every address of a host was tried and failed: what the last try says counts. */
 function lastOf(error: unknown): unknown {
     return error instanceof AggregateError ? error.errors.at(-1) : error;
+}
+
+/** The system's, TLS's or the HTTP client's code of a failure below HTTP; empty: there is none. */
+export function connectionCode(error: unknown): string {
+    return textOf(lastOf(error), 'code');
+}
+
+/** What the system or TLS says of a failure below HTTP, e.g. `connect ECONNREFUSED 192.0.2.7:443`. */
+export function connectionWords(error: unknown): string {
+    const last = lastOf(error);
+    if (!(last instanceof Error)) {
+        return String(last);
+    }
+    // Messages of OpenSSL name lines of its source; its reasons are words.
+    const reason = textOf(last, 'code').startsWith('ERR_SSL_') ? textOf(last, 'reason') : '';
+    // Newer versions of Node.js add what to do with Node.js, which is nothing for whoever reads this.
+    const [words = ''] = (reason || last.message).split('; if the root CA is installed locally');
+    return words;
 }
 
 /** Whether nothing was sent for want of a connection, so that any request may be sent again. */
@@ -70,7 +88,7 @@ export function isLost(error: unknown): boolean {
 }
 
 function kindOf(error: unknown): OutgoingErrorKind {
-    const code = textOf(lastOf(error), 'code');
+    const code = connectionCode(error);
     if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
         return 'timeout';
     }
@@ -89,9 +107,5 @@ export function toOutgoingError(error: unknown, what: string): OutgoingError {
     if (error instanceof OutgoingError) {
         return error;
     }
-    const last = lastOf(error);
-    const message = last instanceof Error ? last.message : String(last);
-    // Newer versions of Node.js add what to do with Node.js, which is nothing for whoever reads this.
-    const [reason] = message.split('; if the root CA is installed locally');
-    return new OutgoingError(kindOf(error), `${what}: ${reason}`, { cause: error });
+    return new OutgoingError(kindOf(error), `${what}: ${connectionWords(error)}`, { cause: error });
 }

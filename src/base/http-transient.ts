@@ -1,4 +1,4 @@
-import { OutgoingError } from './http-errors.js';
+import { connectionCode, OutgoingError } from './http-errors.js';
 
 /** Answers that say nothing about the request, only about the moment (jobs-and-imports 9.7). */
 const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
@@ -16,25 +16,16 @@ const TRUNCATED_CODES: ReadonlySet<string> = new Set([
     'HPE_INVALID_EOF_STATE',
 ]);
 
-/** The code of the failure itself; of several addresses that were tried, of the last one. */
-function codeOf(error: unknown): string {
-    if (error instanceof AggregateError) {
-        return codeOf(error.errors.at(-1));
-    }
-    const code = error instanceof Error ? (error as { readonly code?: unknown }).code : undefined;
-    return typeof code === 'string' ? code : '';
-}
-
 function isTransientOutgoing(error: OutgoingError): boolean {
     switch (error.kind) {
         case 'connect':
-            return !TLS_CODES.test(codeOf(error.cause));
+            return !TLS_CODES.test(connectionCode(error.cause));
         case 'timeout':
             return true;
         case 'status':
             return TRANSIENT_STATUSES.has(error.status ?? 0);
         case 'malformed':
-            return TRUNCATED_CODES.has(codeOf(error.cause));
+            return TRUNCATED_CODES.has(connectionCode(error.cause));
         case 'too-large':
         case 'unreadable':
         case 'aborted':

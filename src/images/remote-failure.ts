@@ -1,5 +1,5 @@
 import { ApiError, systemErrorCode } from '../base/errors.js';
-import { OutgoingError, type OutgoingErrorKind } from '../base/http-errors.js';
+import { connectionWords, OutgoingError, type OutgoingErrorKind } from '../base/http-errors.js';
 import { isObject } from '../manifest/coerce.js';
 import { hostRefusal } from './refused-host.js';
 
@@ -27,8 +27,8 @@ const WORDS: Readonly<Record<OutgoingErrorKind, string>> = {
 
 /** What the system says of a connection, e.g. `connect ECONNREFUSED 192.0.2.7:443`. */
 function systemText({ cause }: OutgoingError): string | undefined {
-    const last: unknown = cause instanceof AggregateError ? cause.errors.at(-1) : cause;
-    return last instanceof Error && last.message !== '' ? last.message.slice(0, MAX_LENGTH) : undefined;
+    const words = cause instanceof Error ? connectionWords(cause) : '';
+    return words === '' ? undefined : words.slice(0, MAX_LENGTH);
 }
 
 /** Why another image server could not be used, fit for a client: its own message, or the system's (http-api 3.5). */

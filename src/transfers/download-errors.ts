@@ -1,6 +1,6 @@
 import { MAX_IMAGE_SIZE, MAX_IMAGE_SIZE_STR } from '../base/constants.js';
 import { ApiError } from '../base/errors.js';
-import { OutgoingError } from '../base/http-errors.js';
+import { connectionWords, OutgoingError } from '../base/http-errors.js';
 import { IdleError } from './source-reader.js';
 
 /**
@@ -27,19 +27,10 @@ export function wrongLength(expected: number, size: number, cause?: unknown): Ap
     );
 }
 
-/** Messages of OpenSSL name lines of its source; its reasons are words. */
-function wordsOf(error: Error): string {
-    const { code, reason } = error as { readonly code?: unknown; readonly reason?: unknown };
-    const isOpenSsl = typeof code === 'string' && code.startsWith('ERR_SSL_');
-    return isOpenSsl && typeof reason === 'string' ? reason : error.message;
-}
-
 /** What the system, TLS or the other side said; our own words for the rest. */
 function textOf(error: unknown): string {
     const cause = error instanceof OutgoingError && error.kind === 'connect' ? error.cause : undefined;
-    const first: unknown = cause instanceof AggregateError ? cause.errors.at(-1) : cause;
-    const said = first instanceof Error ? first : error;
-    return said instanceof Error ? wordsOf(said) : String(said);
+    return connectionWords(cause instanceof Error ? cause : error);
 }
 
 /** Whether a body ended, or its connection was lost, before its last byte. */

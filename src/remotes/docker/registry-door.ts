@@ -1,5 +1,5 @@
 import type { HttpClient, OutgoingTimeouts } from '../../base/http-client.js';
-import { OutgoingError } from '../../base/http-errors.js';
+import { connectionCode, OutgoingError } from '../../base/http-errors.js';
 import type { OutgoingSettings } from '../../base/http-peers.js';
 import type { AddressSupplier } from '../../base/http-supplier.js';
 import { parseHttpUrl } from '../../base/http-urls.js';
@@ -33,12 +33,7 @@ function speaksNoTls(error: unknown): boolean {
     if (!(error instanceof OutgoingError) || (error.kind !== 'connect' && error.kind !== 'malformed')) {
         return false;
     }
-    const last: unknown = error.cause instanceof AggregateError ? error.cause.errors.at(-1) : error.cause;
-    const { code } = (last ?? {}) as { readonly code?: unknown };
-    return (
-        typeof code === 'string' &&
-        /^(ECONNREFUSED|ECONNRESET|EPROTO|UND_ERR_SOCKET|ERR_SSL_|HPE_)/.test(code)
-    );
+    return /^(ECONNREFUSED|ECONNRESET|EPROTO|UND_ERR_SOCKET|ERR_SSL_|HPE_)/.test(connectionCode(error.cause));
 }
 
 function bearerDoor(baseUrl: string, { params }: Challenge): Door {
