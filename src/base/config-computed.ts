@@ -26,17 +26,32 @@ function withoutAbsent(settings: Settings): Settings {
     return Object.fromEntries(Object.entries(settings).filter(([, value]) => !isAbsent(value)));
 }
 
+/** `manta.baseDir` unless it is set. */
+const DEFAULT_MANTA_DIR = 'imgapi';
+
+/** Where an area in Manta is: in mode dc there is one a datacenter (backends 1.5). */
+export function mantaRootDir(area: {
+    readonly user: string;
+    readonly baseDir: string | undefined;
+    readonly datacenter?: string;
+}): string {
+    const { user, baseDir = DEFAULT_MANTA_DIR, datacenter } = area;
+    return [`/${user}/stor/${baseDir}`, ...(datacenter === undefined ? [] : [datacenter])].join('/');
+}
+
 /** `manta.baseDir` and `manta.rootDir` (backends 1.5); wrong types are left to the validation. */
 function computedManta(settings: Settings): unknown {
     const { manta } = settings;
     if (!isSettings(manta)) {
         return manta;
     }
-    const user = String(manta['user']);
-    const baseDir: unknown = manta['baseDir'] || 'imgapi';
-    const directory = typeof baseDir === 'string' ? baseDir : '';
-    const datacenter = settings['mode'] === 'dc' ? `/${String(settings['datacenterName'])}` : '';
-    return { ...manta, baseDir, rootDir: `/${user}/stor/${directory}${datacenter}` };
+    const baseDir: unknown = manta['baseDir'] || DEFAULT_MANTA_DIR;
+    const rootDir = mantaRootDir({
+        user: String(manta['user']),
+        baseDir: typeof baseDir === 'string' ? baseDir : '',
+        ...(settings['mode'] === 'dc' ? { datacenter: String(settings['datacenterName']) } : {}),
+    });
+    return { ...manta, baseDir, rootDir };
 }
 
 /** An object that may be given as JSON text; what is no such text is left to the validation. */

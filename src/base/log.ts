@@ -10,6 +10,8 @@ export interface LogSink {
 
 /** What {@link createLogger} can be told. */
 export interface LogOptions {
+    /** Of the program; default `imgapi`. */
+    readonly name?: string;
     /** Name or number; default `debug`. */
     readonly level?: string | number;
     /** Whether records name the source line; default: at level trace and lower. */
@@ -210,14 +212,14 @@ export function setLogLevel(logger: bunyan, level: string | number, src?: boolea
 }
 
 /**
- * The server's logger: JSON lines with the name `imgapi`, every record censored.
+ * The logger of the server or another program: JSON lines with its name, every record censored.
  *
  * @throws Error when `level` is no level
  */
 export function createLogger(options: LogOptions = {}): bunyan {
     const stream = new CensoredLines(options.stream ?? process.stdout);
     const logger = new ServerLogger({
-        name: 'imgapi',
+        name: options.name ?? 'imgapi',
         serializers,
         streams: [{ type: 'raw', stream: stream as unknown as NodeJS.WritableStream, level: 'debug' }],
     });

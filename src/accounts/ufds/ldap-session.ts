@@ -103,6 +103,20 @@ export class LdapSession {
         });
     }
 
+    /** Makes an entry. @throws as {@link search} */
+    async add(dn: string, attributes: Readonly<Record<string, readonly string[]>>): Promise<void> {
+        await this.#ask<undefined>((resolve, reject) =>
+            this.#client.add(dn, attributes, (error) => (error ? reject(error) : resolve(undefined))),
+        );
+    }
+
+    /** Removes an entry. @throws as {@link search} */
+    async remove(dn: string): Promise<void> {
+        await this.#ask<undefined>((resolve, reject) =>
+            this.#client.del(dn, (error) => (error ? reject(error) : resolve(undefined))),
+        );
+    }
+
     /** Says goodbye and ends the connection. Never rejects. */
     async end(): Promise<void> {
         const goodbye = this.#ask<undefined>((resolve) => this.#client.unbind(() => resolve(undefined)));

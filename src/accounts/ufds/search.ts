@@ -4,7 +4,7 @@ import type { LdapSession } from './ldap-session.js';
 const { AndFilter, EqualityFilter, PresenceFilter } = ldap;
 
 /** Where UFDS keeps its users (jobs-and-imports 10). */
-const USERS_BASE = 'ou=users, o=smartdc';
+export const USERS_BASE = 'ou=users, o=smartdc';
 
 /** Asks for no attributes at all (RFC 4511 4.5.1.8). */
 const NO_ATTRIBUTES = '1.1';
@@ -13,7 +13,7 @@ const NO_ATTRIBUTES = '1.1';
 const SIZE_LIMIT = 2;
 
 /** All values of an attribute; names have no case. */
-function valuesOf(entry: SearchEntry, name: string): readonly string[] {
+export function valuesOf(entry: SearchEntry, name: string): readonly string[] {
     return entry.pojo.attributes
         .filter(({ type }) => type.toLowerCase() === name)
         .flatMap(({ values }) => values);

@@ -130,6 +130,11 @@ export class MantaDouble {
         for (const socket of this.#sockets) socket.destroy();
     }
 
+    /** Has an account know one more public key. */
+    addKey(account: string, key: string): void {
+        this.#signatures.addKey(account, key);
+    }
+
     /** Does this wrong with calls from now on; what is returned ends it. */
     inject(fault: Fault, limits: CallLimits = {}): () => void {
         return this.#faults.inject(fault, limits);

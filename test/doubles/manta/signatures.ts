@@ -18,7 +18,7 @@ type Parsed = ReturnType<typeof httpSignature.parseRequest>;
 
 interface KnownAccount {
     /** By their MD5 fingerprints. */
-    readonly keys: ReadonlyMap<string, sshpk.Key>;
+    readonly keys: Map<string, sshpk.Key>;
     readonly operator: boolean;
 }
 
@@ -68,6 +68,12 @@ export class Signatures {
                 },
             ]),
         );
+    }
+
+    /** Has an account know one more key. */
+    addKey(name: string, text: string): void {
+        const key = sshpk.parseKey(text, 'auto');
+        this.#accounts.get(name)?.keys.set(key.fingerprint('md5').toString('hex'), key);
     }
 
     /** The account that signed a request and may touch the area of `owner`. @throws if there is none */

@@ -9,6 +9,18 @@ export interface UfdsUser {
     readonly login: string;
 }
 
+/** A key of a user. */
+export interface UfdsKey {
+    /** Of its owner. */
+    readonly uuid: string;
+    readonly name: string;
+    /** MD5 form. */
+    readonly fingerprint: string;
+    /** A line of an SSH key file. */
+    readonly openssh: string;
+    readonly pkcs?: string;
+}
+
 /**
  * What is wrong with it:
  * - `hang-up`: connections are taken and closed at once;
@@ -45,6 +57,8 @@ interface LdapRequest {
     readonly scope: unknown;
     readonly sizeLimit: number;
     readonly filter: { matches(entry: object, strictCase?: boolean): boolean; toString(): string };
+    /** Of an entry to add. */
+    readonly attributes: readonly { readonly type: string; readonly values: readonly string[] }[];
     readonly connection: Socket & { ldap: { bindDN: { toString(): string } } };
 }
 interface LdapAnswer {
@@ -58,6 +72,13 @@ const USERS_BASE = 'ou=users,o=smartdc';
 /** Read by other clients of UFDS; there, and empty (jobs-and-imports 10). */
 const GROUPS = ['cn=operators,ou=groups,o=smartdc', 'cn=readers,ou=groups,o=smartdc'];
 const SCOPES: Readonly<Record<string, string>> = { 0: 'base', 1: 'one', 2: 'sub' };
+
+const KEY_FIELDS = ['name', 'fingerprint', 'openssh', 'pkcs'] as const;
+
+/** Where a key is. */
+function keyName({ uuid, fingerprint }: Pick<UfdsKey, 'uuid' | 'fingerprint'>): string {
+    return `fingerprint=${fingerprint},uuid=${uuid},${USERS_BASE}`;
+}
 
 /** The library's errors are errors; its types do not say so. */
 function asError(error: object): Error {
@@ -77,6 +98,13 @@ function strangeEnd(messageId: number): Buffer {
 /** A user database on a loopback port that speaks LDAP as the real one does (jobs-and-imports 10). */
 export class UfdsDouble {
     readonly users = new Map<string, UfdsUser>();
+    readonly keys: UfdsKey[] = [];
+    /** Whether no two keys of a user may have one name. */
+    uniqueNames = false;
+    /** Told of each key that is added. */
+    onKey: ((key: UfdsKey) => void) | undefined;
+    /** Additions and removals of keys are refused. */
+    readOnly = false;
     bindDN = 'cn=root';
     bindPassword = 'the password of UFDS';
     /** Successful and refused binds. */
@@ -154,6 +182,14 @@ export class UfdsDouble {
         server.search(
             '',
             this.#guarded((...args) => this.#search(...args)),
+        );
+        server.add(
+            USERS_BASE,
+            this.#guarded((...args) => this.#add(...args)),
+        );
+        server.del(
+            USERS_BASE,
+            this.#guarded((...args) => this.#remove(...args)),
         );
         server.listen(this.#port, '127.0.0.1');
         await once(listener, 'listening');
@@ -236,6 +272,46 @@ export class UfdsDouble {
         next();
     }
 
+    #add(request: LdapRequest, answer: LdapAnswer, next: Next): void {
+        this.#requireWrite(request);
+        const valueOf = (wanted: string): string =>
+            request.attributes.find(({ type }) => type === wanted)?.values[0] ?? '';
+        const [name = '', fingerprint = '', openssh = '', pkcs = ''] = KEY_FIELDS.map(valueOf);
+        const owner = [...this.users.keys()].find(
+            (uuid) => request.dn.toString() === keyName({ uuid, fingerprint }),
+        );
+        if (owner === undefined || valueOf('objectclass') !== 'sdckey' || openssh === '') {
+            throw asError(new ldap.ConstraintViolationError('no key of a user'));
+        }
+        const own = this.keys.filter(({ uuid }) => uuid === owner);
+        if (own.some((key) => key.fingerprint === fingerprint)) {
+            throw asError(new ldap.EntryAlreadyExistsError(request.dn.toString()));
+        }
+        if (this.uniqueNames && own.some((key) => key.name === name)) {
+            throw asError(new ldap.ConstraintViolationError(`${name} already exists`));
+        }
+        const key = { uuid: owner, name, fingerprint, openssh, pkcs };
+        this.keys.push(key);
+        this.onKey?.(key);
+        answer.end();
+        next();
+    }
+
+    #remove(request: LdapRequest, answer: LdapAnswer, next: Next): void {
+        this.#requireWrite(request);
+        const at = this.keys.findIndex((key) => keyName(key) === request.dn.toString());
+        if (at === -1) throw asError(new ldap.NoSuchObjectError(request.dn.toString()));
+        this.keys.splice(at, 1);
+        answer.end();
+        next();
+    }
+
+    #requireWrite({ connection }: LdapRequest): void {
+        if (this.readOnly || connection.ldap.bindDN.toString() !== this.bindDN) {
+            throw asError(new ldap.InsufficientAccessRightsError('not for you'));
+        }
+    }
+
     /** Does what is wrong; false: the search is to be answered. */
     #misbehaves({ connection, messageId }: LdapRequest): boolean {
         const { fault } = this;
@@ -277,9 +353,19 @@ export class UfdsDouble {
                       attributes: { objectclass: ['sdcperson'], uuid: [uuid], login: [login] },
                   }));
         }
-        // Settings of a user (dclocalconfig) lie below it: there are none.
-        const isUser = [...this.users.keys()].some((uuid) => base === `uuid=${uuid},${USERS_BASE}`);
-        if (isUser && kind === 'one') return [];
+        // Keys of a user lie below it; settings (dclocalconfig) do, too, but there are none.
+        const user = [...this.users.keys()].find((uuid) => base === `uuid=${uuid},${USERS_BASE}`);
+        if (user !== undefined && kind === 'one') {
+            return this.keys
+                .filter(({ uuid }) => uuid === user)
+                .map((key) => ({
+                    dn: keyName(key),
+                    attributes: {
+                        objectclass: ['sdckey'],
+                        ...Object.fromEntries(KEY_FIELDS.map((field) => [field, [key[field] ?? '']])),
+                    },
+                }));
+        }
         throw asError(new ldap.NoSuchObjectError(base));
     }
 }

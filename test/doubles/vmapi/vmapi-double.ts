@@ -10,6 +10,7 @@ export interface Vm {
     readonly alias?: string | null;
     readonly brand?: string;
     readonly server_uuid?: string | null;
+    readonly tags?: Readonly<Record<string, string>>;
     readonly [field: string]: unknown;
 }
 
@@ -40,6 +41,7 @@ const RULES: Readonly<Record<string, (value: string) => boolean>> = {
     fields: (value) => value.split(',').every((field) => FIELDS.includes(field)),
     limit: (value) => WHOLE_NUMBER.test(value) && Number(value) >= 1 && Number(value) <= MAX_LIMIT,
     offset: (value) => WHOLE_NUMBER.test(value),
+    'tag.manta_role': (value) => value !== '',
 };
 
 /** VMAPI, as far as IMGAPI asks it (jobs-and-imports 8.7, 10), over real HTTP. */
@@ -74,6 +76,9 @@ export class VmapiDouble extends HttpService {
     #list(query: URLSearchParams, response: ServerResponse): void {
         const wanted = (vm: Vm): boolean =>
             ['image_uuid', 'owner_uuid'].every((key) => !query.has(key) || vm[key] === query.get(key)) &&
+            [...query]
+                .filter(([name]) => name.startsWith('tag.'))
+                .every(([name, value]) => vm.tags?.[name.slice('tag.'.length)] === value) &&
             (!query.has('state') ||
                 (query.get('state') === 'active'
                     ? !GONE.includes(vm.state)
