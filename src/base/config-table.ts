@@ -50,7 +50,7 @@ const dcIdentity = (key: string, summary: string): ConfigKey => ({
 const notRead = (key: string): ConfigKey => ({
     key,
     live: false,
-    summary: 'For set-up scripts and tests; the server does not read it.',
+    summary: 'For tests; the server does not read it.',
 });
 
 /** Keys checked first, in the order of their checks (backends 1.4, rows 1-9). */
@@ -312,7 +312,13 @@ const UNCHECKED_KEYS: readonly ConfigKey[] = [
         summary: 'Proxy for requests to other image servers and registries; VMAPI is never asked through it.',
     },
     { key: 'fluentd_host', live: false, summary: 'Turns `evt` log records on.' },
-    ...['sapi_service', 'ufds_admin_login', 'vmapi_service', 'cnapi_service', 'napi_service'].map(notRead),
+    { key: 'sapi_service', live: false, summary: 'Host of SAPI, for `imgapi-manta-setup` and its like.' },
+    {
+        key: 'ufds_admin_login',
+        live: false,
+        summary: "Login of the operator's account, for `imgapi-manta-setup`.",
+    },
+    ...['vmapi_service', 'cnapi_service', 'napi_service'].map(notRead),
 ];
 
 /** Every key the server knows. */

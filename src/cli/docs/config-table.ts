@@ -7,8 +7,6 @@ export const UNUSED_KEYS: ReadonlySet<string> = new Set([
     'cnapi_service',
     'docker',
     'napi_service',
-    'sapi_service',
-    'ufds_admin_login',
     'vmapi_service',
 ]);
 
