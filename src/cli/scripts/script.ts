@@ -40,8 +40,8 @@ function scriptCommand(definition: ScriptDefinition): TableCommand {
 }
 
 /**
- * Runs a script: help on stdout, failures as `NAME: error: MESSAGE` on stderr. With `TRACE` set it tells
- * what it does, and where an error comes from (operations 1.1, 3).
+ * Runs a script: help on stdout, failures as `NAME: error: MESSAGE` on stderr. With `TRACE` set, or its option
+ * `--verbose` if it has one, it tells what it does, and where an error comes from (operations 1.1, 3).
  *
  * @param argv what follows the script's name
  * @returns the exit status
@@ -49,7 +49,7 @@ function scriptCommand(definition: ScriptDefinition): TableCommand {
 export async function runScript(definition: ScriptDefinition, argv: readonly string[]): Promise<number> {
     const { name, failureStatus = FAILED, usageStatus = FAILED } = definition;
     const { stdin, stdout, stderr, env } = process;
-    const verbose = Boolean(env['TRACE']);
+    let verbose = Boolean(env['TRACE']);
     endWithReader();
     try {
         const command = scriptCommand(definition);
@@ -63,6 +63,7 @@ export async function runScript(definition: ScriptDefinition, argv: readonly str
             stdout.write(command.helpInformation());
             return 0;
         }
+        verbose ||= parsed.counts.has('verbose');
         const terminal = new Terminal({ stdin, stdout, stderr, name, verbose });
         return await definition.run({ parsed, environment: env, terminal });
     } catch (error) {

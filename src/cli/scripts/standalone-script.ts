@@ -1,4 +1,5 @@
 import type { ExitStatus, Subcommand } from '../imgapiadm/command.js';
+import { GLOBAL_OPTIONS } from '../imgapiadm/common-options.js';
 import type { ScriptDefinition } from './script.js';
 
 const STATUSES: readonly ExitStatus[] = [
@@ -16,5 +17,6 @@ export function standaloneScript(
     const examples = subcommand.examples.map((example) =>
         example.replace(`imgapiadm ${subcommand.name}`, name),
     );
-    return { ...subcommand, name, examples, exitStatuses };
+    const verbose = GLOBAL_OPTIONS.filter((option) => option.name === 'verbose');
+    return { ...subcommand, name, examples, exitStatuses, options: [...verbose, ...subcommand.options] };
 }

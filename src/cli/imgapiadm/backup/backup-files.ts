@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { uuidPrefix } from '../../../base/directories.js';
 import { shortReason } from '../../../base/short-reason.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
 import { walkFiles } from '../../../base/walk-files.js';
@@ -172,4 +173,9 @@ export async function readSmallFile(base: string, path: string): Promise<SmallFi
         read = fileOf(path, await buffer(chunks), mtimeMs);
     });
     return read;
+}
+
+/** Where a file of an image is, and where very old servers put it. */
+export function pathsOf(uuid: string, name: string): readonly [string, string] {
+    return [`images/${uuidPrefix(uuid)}/${uuid}/${name}`, `images/${uuid}/${name}`];
 }

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import { uuidPrefix } from '../../../base/directories.js';
 import { forEachParallel } from '../../../base/parallel.js';
 import {
     areaOf,
     isSame,
     listArea,
+    pathsOf,
     readSmallFile,
     statFile,
     UnreadableError,
@@ -378,9 +378,4 @@ export class BackupRun {
         }
         this.counts.removed += 1;
     }
-}
-
-/** Where a file of an image is, and where very old servers put it. */
-function pathsOf(uuid: string, name: string): readonly [string, string] {
-    return [`images/${uuidPrefix(uuid)}/${uuid}/${name}`, `images/${uuid}/${name}`];
 }

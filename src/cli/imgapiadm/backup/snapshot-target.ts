@@ -14,6 +14,7 @@ import { systemErrorCode } from '../../../base/errors.js';
 import { forEachParallel } from '../../../base/parallel.js';
 import { SyncedFile } from '../../../base/synced-file.js';
 import { timeStamp } from '../../../base/time-stamp.js';
+import { MARKER_FRESH_MS } from '../../../maintenance/owner-marker.js';
 import { listFiles, withFile, type FileBytes, type Files } from './backup-files.js';
 import type { BackupTarget } from './backup-target.js';
 import { md5Of } from './manta-tree.js';
@@ -27,7 +28,7 @@ export interface SnapshotTargetOptions {
     readonly instance: string;
     /** How many snapshots stay. */
     readonly keep: number;
-    /** Go on although the last snapshot is another installation's. */
+    /** Go on although another installation has made the last snapshot not long ago. */
     readonly force: boolean;
     readonly parallel: number;
     readonly signal: AbortSignal;
@@ -87,9 +88,12 @@ export class SnapshotTarget implements BackupTarget {
         }
         this.#last = (await listSnapshots(destination)).at(-1);
         const facts = this.#last?.facts;
-        if (facts !== undefined && facts.instance !== instance && !force) {
+        const isForeign = facts !== undefined && facts.instance !== instance;
+        // As with the marker in Manta: what nobody has added to for long is taken over.
+        if (isForeign && !force && systemClock.now() - Date.parse(facts.at) < MARKER_FRESH_MS) {
             throw new Error(
-                `the last snapshot in ${destination}, ${facts.at}, is one of another installation on ${facts.host}; see --force`,
+                `another installation, on ${facts.host}, has made a snapshot in ${destination} at ${facts.at}: ` +
+                    'if it is gone, see --force',
             );
         }
         await rm(this.#partial, { recursive: true, force: true });
@@ -195,8 +199,7 @@ export class SnapshotTarget implements BackupTarget {
     /** Those above the number to keep; one whose file is gone is no snapshot, wherever removing it is cut off. */
     async #removeOld(): Promise<void> {
         const { destination, keep, instance } = this.#options;
-        const own = (await listSnapshots(destination)).filter(({ facts }) => facts.instance === instance);
-        for (const { directory } of own.slice(0, -keep)) {
+        for (const { directory } of (await listSnapshots(destination)).slice(0, -keep)) {
             const aside = join(destination, `${PARTIAL}${instance}`);
             await rename(directory, aside);
             await rm(aside, { recursive: true, force: true });
