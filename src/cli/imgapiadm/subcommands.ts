@@ -1,7 +1,9 @@
 import type { Subcommand } from './command.js';
 import { fsckCommand } from './fsck.js';
+import { gc } from './gc.js';
 import { migrateStor } from './migrate-stor.js';
 import { mirrorCommand } from './mirror.js';
+import { orphans } from './orphans.js';
 
 /** Everything `imgapiadm` can do. */
-export const SUBCOMMANDS: readonly Subcommand[] = [fsckCommand, migrateStor, mirrorCommand];
+export const SUBCOMMANDS: readonly Subcommand[] = [fsckCommand, gc, migrateStor, mirrorCommand, orphans];

@@ -37,6 +37,8 @@ export interface CollectorOptions {
     readonly signal: AbortSignal;
 }
 
+/** Directories of images whose uuids begin alike. */
+const PREFIX = /^[0-9a-f]{3}$/;
 const NOT_ANY_MORE = 'it is no garbage any more';
 
 /** Age of what was found, milliseconds. A directory that does not tell is as old as can be. */
@@ -152,7 +154,7 @@ export class GarbageCollector {
             if (!(await area.move(found, to))) {
                 return { finding, result: 'kept', reason: NOT_ANY_MORE };
             }
-            await area.removeDirectory(posix.dirname(path));
+            await this.#prune(area, posix.dirname(path));
             return { finding, result: 'moved', to };
         } catch (error) {
             return { finding, result: 'failed', reason: reasonOf(error) };
@@ -162,12 +164,22 @@ export class GarbageCollector {
     /** One that has got entries since is in use. */
     async #removeDirectory(finding: FileFinding): Promise<Collected> {
         try {
-            return (await this.#areaOf(finding).removeDirectory(finding.path))
+            return (await this.#prune(this.#areaOf(finding), finding.path))
                 ? { finding, result: 'removed' }
                 : { finding, result: 'kept', reason: NOT_ANY_MORE };
         } catch (error) {
             return { finding, result: 'failed', reason: reasonOf(error) };
         }
+    }
+
+    /** Removes a directory, and that of its prefix behind it; whoever wants one of them makes it again. */
+    async #prune(area: FileArea, path: string): Promise<boolean> {
+        const above = posix.dirname(path);
+        const isGone = await area.removeDirectory(path);
+        if (isGone && PREFIX.test(posix.basename(above))) {
+            await area.removeDirectory(above);
+        }
+        return isGone;
     }
 
     #areaOf({ stor }: FileFinding): FileArea {

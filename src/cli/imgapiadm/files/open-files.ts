@@ -1,0 +1,85 @@
+import { systemClock } from '../../../base/clock.js';
+import { shortReason } from '../../../base/short-reason.js';
+import type { FileArea } from '../../../maintenance/files/file-area.js';
+import type { SurveyRecords } from '../../../maintenance/files/image-facts.js';
+import { LocalFileArea } from '../../../maintenance/files/local-file-area.js';
+import { MantaFileArea } from '../../../maintenance/files/manta-file-area.js';
+import { ServiceUser } from '../../../maintenance/files/service-user.js';
+import { surveyRecords } from '../../../maintenance/files/survey-records.js';
+import { FileUploadJournal } from '../../../storage/file-upload-journal.js';
+import type { Invocation } from '../command.js';
+import { configPath } from '../config-path.js';
+import { openServerData, type DataOrder, type ServerData } from '../offline/server-data.js';
+import { terminalLog } from '../offline/terminal-log.js';
+
+/** How long a server is waited for that is at work on a file, milliseconds: there are others to go on with. */
+const CLAIM_WAIT_MS = 2000;
+
+/** The files of a server, opened beside it. */
+export interface OpenFiles {
+    readonly data: ServerData;
+    /** Storages that can be listed. */
+    readonly areas: readonly FileArea[];
+    /** Storages that cannot be listed now, and why. */
+    readonly away: ReadonlyMap<string, string>;
+    readonly records: SurveyRecords;
+    /** Of this process as a tool: what a server claims is left alone. */
+    readonly uploads: FileUploadJournal;
+    /** Records that are there but cannot be used, so that nobody can tell which files are theirs. */
+    unreadable(): readonly { readonly file: string; readonly reason: string }[];
+    close(): Promise<void>;
+}
+
+/** Opens what the configuration names. @throws as {@link openServerData} */
+export async function openFiles(
+    { parsed, environment, terminal }: Invocation,
+    access: DataOrder['access'],
+): Promise<OpenFiles> {
+    const log = terminalLog(terminal);
+    const data = await openServerData({ configPath: configPath(parsed, environment), access, log });
+    try {
+        const { directories, objects, config, database } = data;
+        const areas: FileArea[] = [new LocalFileArea(directories, await ServiceUser.of(directories.base))];
+        const away = new Map<string, string>();
+        if (objects !== undefined) {
+            try {
+                await objects.check();
+                areas.push(new MantaFileArea(objects, config.manta?.rootDir ?? ''));
+            } catch (error) {
+                away.set('manta', shortReason(error));
+                terminal.note(
+                    `storage manta cannot be used now: what is there is left alone (${shortReason(error)})`,
+                );
+            }
+        }
+        return {
+            data,
+            areas,
+            away,
+            records: surveyRecords(database),
+            uploads: new FileUploadJournal({
+                directories,
+                log,
+                clock: systemClock,
+                writers: 'all',
+                claimant: 'tool',
+                waitMs: CLAIM_WAIT_MS,
+            }),
+            unreadable: () => database.held?.skipped.filter(({ file }) => file.endsWith('.raw')) ?? [],
+            close: () => data.close(),
+        };
+    } catch (error) {
+        await data.close();
+        throw error;
+    }
+}
+
+/** Says which records cannot be used: of their images nothing is judged. */
+export function unreadableText(unreadable: ReturnType<OpenFiles['unreadable']>): string | undefined {
+    const [first, ...others] = unreadable;
+    if (first === undefined) {
+        return undefined;
+    }
+    const more = others.length === 0 ? '' : `, and ${others.length} more`;
+    return `not all records can be read: manifests/${first.file} (${first.reason})${more}; see "imgapiadm fsck"`;
+}
