@@ -48,10 +48,8 @@ await t.test('what both say', { skip }, (t) => {
 await t.test('the server', { skip }, (t) => {
     const name = 'imgapi.xml';
     t.equal(ask(name, '/service_bundle/service/@name'), 'smartdc/site/imgapi');
-    t.strictSame(method(name, 'start'), {
-        exec: '/opt/smartdc/imgapi/build/node/bin/node --abort-on-uncaught-exception /opt/smartdc/imgapi/main.js &',
-        seconds: '30',
-    });
+    t.strictSame(method(name, 'start'), { exec: '/opt/smartdc/imgapi/bin/imgapi &', seconds: '30' });
+    t.match(readFileSync(join(PROJECT_ROOT, 'bin', 'imgapi'), 'utf8'), / --abort-on-uncaught-exception /);
     t.strictSame(method(name, 'refresh'), { exec: ':kill -HUP', seconds: '30' });
     t.strictSame(method(name, 'stop'), { exec: ':kill', seconds: '900' });
     t.equal(ask(name, '//method_context/@working_directory'), '/opt/smartdc/imgapi');
