@@ -1,10 +1,9 @@
 import { digestPool } from '../base/digests/digest-pool.js';
 import { Hashes, type DigestName, type Digests } from '../base/digests/digests.js';
 import { SlotPipeline } from '../base/digests/slot-pipeline.js';
-import type { OpenedFile } from '../storage/storage.js';
 import { SourceReader } from '../transfers/source-reader.js';
 import { startArchiveTest, type ArchiveTest, type ArchiveVerdict } from './archive-test.js';
-import type { ExpectedFile, VerifyOptions } from './verify-file.js';
+import type { ExpectedFile, ReadableFile, VerifyOptions } from './verify-file.js';
 
 /** What is known of a file that was read to its end. */
 export interface ReadFacts {
@@ -82,7 +81,7 @@ function examineOnThreads(
  * @throws the stream's error, that of a thread, or the reason of the signal
  */
 export async function readThrough(
-    { stream, size }: OpenedFile,
+    { stream, size }: ReadableFile,
     expected: ExpectedFile,
     { signal, pool = digestPool, testArchive = true, onBytes }: VerifyOptions,
 ): Promise<ReadFacts> {

@@ -13,9 +13,10 @@ import { readThrough, type ReadFacts } from './read-through.js';
 
 /** What a record says of a file or an icon. */
 export interface ExpectedFile {
-    readonly size: number;
+    /** Bytes; this and all else is absent where nobody tells. */
+    readonly size?: number;
     /** Hex. */
-    readonly sha1: string;
+    readonly sha1?: string;
     /** Base64. */
     readonly contentMD5?: string;
     /** Hex. */
@@ -45,8 +46,17 @@ export type Verdict =
     | { readonly kind: 'good'; readonly seen: SeenFile }
     | { readonly kind: 'bad' | 'untested'; readonly seen: SeenFile; readonly reason: string };
 
-/** Where the file is. */
-export type FileSource = Pick<Storage, 'open' | 'stat'>;
+/** A file opened for reading; what is not asked is how far it has been read. */
+export type ReadableFile = Omit<OpenedFile, 'bytesRead'>;
+
+/** Where the file is: a storage, or what looks like one. */
+export interface FileSource extends Pick<Storage, 'stat'> {
+    open(
+        uuid: string,
+        name: StoredFileName,
+        options: { readonly signal: AbortSignal },
+    ): Promise<ReadableFile | undefined>;
+}
 
 /** How to verify a file. */
 export interface VerifyOptions {
@@ -57,8 +67,8 @@ export interface VerifyOptions {
     readonly pool?: DigestPool;
     /** `false`: it need not be possible to unpack the file. */
     readonly testArchive?: boolean;
-    /** Reads a file to its end also when its size is wrong, to tell its digests. */
-    readonly readsWrongSize?: boolean;
+    /** Reads a file to its end also when its size, or the MD5 that the storage tells, is wrong. */
+    readonly readsWrong?: boolean;
     /** Whether a file that looks like this, and has the right size, is known to be good and need not be read. */
     readonly isKnown?: (seen: SeenFile) => boolean;
     /** Told of bytes that are about to be worked on; waited for, if it says so. */
@@ -71,11 +81,11 @@ function mismatch(what: string, actual: string | number, expected: string | numb
 
 /** What is wrong with a file; the most telling first, as the existing server's order is. */
 function problemOf(expected: ExpectedFile, { size, digests }: SeenFile): string | undefined {
-    if (size !== expected.size) {
+    if (expected.size !== undefined && size !== expected.size) {
         return mismatch('size', size, expected.size);
     }
     const pairs: readonly (readonly [string, string | undefined, string | undefined])[] = [
-        ['sha1', digests?.sha1, expected.sha1.toLowerCase()],
+        ['sha1', digests?.sha1, expected.sha1?.toLowerCase()],
         ['sha256', digests?.sha256, expected.sha256?.toLowerCase()],
         ['md5', digests?.md5, expected.contentMD5],
     ];
@@ -110,8 +120,13 @@ async function verifyByStat(
     if (facts === undefined) {
         return { kind: 'missing' };
     }
+    return judge(expected, toldOf(facts), 'valid');
+}
+
+/** What a storage tells of a file without reading it. */
+function toldOf(facts: StoredFileFacts): SeenFile {
     const { md5 } = facts;
-    return judge(expected, { ...seenOf(facts), ...(md5 === undefined ? {} : { digests: { md5 } }) }, 'valid');
+    return { ...seenOf(facts), ...(md5 === undefined ? {} : { digests: { md5 } }) };
 }
 
 function seenOf({ size, path, identity }: StoredFileFacts, read?: ReadFacts): SeenFile {
@@ -125,14 +140,15 @@ function seenOf({ size, path, identity }: StoredFileFacts, read?: ReadFacts): Se
 
 /** Verifies an open file, whatever the level, and closes it. @throws what reading throws */
 export async function verifyOpened(
-    opened: OpenedFile,
+    opened: ReadableFile,
     expected: ExpectedFile,
     options: VerifyOptions,
 ): Promise<Verdict> {
-    const { isKnown, readsWrongSize = false } = options;
-    const unread = seenOf(opened);
+    const { isKnown, readsWrong = false } = options;
+    const unread = toldOf(opened);
     try {
-        const isEnough = opened.size === expected.size ? (isKnown?.(unread) ?? false) : !readsWrongSize;
+        const isEnough =
+            problemOf(expected, unread) === undefined ? (isKnown?.(unread) ?? false) : !readsWrong;
         if (isEnough) {
             return judge(expected, unread, 'valid');
         }

@@ -112,8 +112,8 @@ void t.test('how much is read', async (t) => {
     t.equal(await read(expected, { isKnown: () => true }), 0);
     t.equal(await read(expected, { isKnown: () => false }), LARGE.length);
     t.equal(await read(wrongSize, {}), 0);
-    t.equal(await read(wrongSize, { readsWrongSize: true, isKnown: () => true }), LARGE.length);
-    t.match(await verify(uuid, wrongSize, { readsWrongSize: true }), {
+    t.equal(await read(wrongSize, { readsWrong: true, isKnown: () => true }), LARGE.length);
+    t.match(await verify(uuid, wrongSize, { readsWrong: true }), {
         kind: 'bad',
         reason: `invalid size (actual ${LARGE.length} != manifest 1)`,
         seen: { digests: { sha1: expected.sha1 } },

@@ -1,3 +1,4 @@
+import { checkFilesCommand } from './check-files.js';
 import type { Subcommand } from './command.js';
 import { fsckCommand } from './fsck.js';
 import { gc } from './gc.js';
@@ -6,4 +7,11 @@ import { mirrorCommand } from './mirror.js';
 import { orphans } from './orphans.js';
 
 /** Everything `imgapiadm` can do. */
-export const SUBCOMMANDS: readonly Subcommand[] = [fsckCommand, gc, migrateStor, mirrorCommand, orphans];
+export const SUBCOMMANDS: readonly Subcommand[] = [
+    checkFilesCommand,
+    fsckCommand,
+    gc,
+    migrateStor,
+    mirrorCommand,
+    orphans,
+];

@@ -1,3 +1,4 @@
+import type { AnswerHeaders } from '../../base/http-client.js';
 import { OutgoingError } from '../../base/http-errors.js';
 import type { JsonObject } from '../../manifest/types.js';
 
@@ -138,6 +139,15 @@ export function documentsOf(value: unknown): readonly ImageDocument[] {
         throw malformed('the list of images is no list');
     }
     return value.map(documentOf);
+}
+
+/** What the headers of an answer tell of the bytes that it brings. @throws OutgoingError `malformed` */
+export function fileFactsOf(headers: AnswerHeaders): { readonly size: number; readonly md5?: string } {
+    const [length, md5] = [headers['content-length'], headers['content-md5']];
+    if (typeof length !== 'string' || !/^\d{1,15}$/.test(length)) {
+        throw malformed('an answer without its length');
+    }
+    return { size: Number(length), ...(typeof md5 === 'string' ? { md5 } : {}) };
 }
 
 /** The job an answer to a wish names. @throws OutgoingError `malformed` */

@@ -1,8 +1,12 @@
-import type { HttpClient, JsonRequest } from '../../base/http-client.js';
+import type { Readable } from 'node:stream';
+import type { HttpClient, JsonRequest, OpenAnswer, OutgoingRequest } from '../../base/http-client.js';
+import { discard } from '../../base/http-redirects.js';
 import type { JsonObject } from '../../manifest/types.js';
+import type { StoredFileFacts, StoredFileName } from '../../storage/storage.js';
 import {
     documentOf,
     documentsOf,
+    fileFactsOf,
     imageOf,
     imagesOf,
     jobOf,
@@ -97,11 +101,64 @@ export class ImageServerClient {
         return documentsOf(await this.#ask('/images', { query, signal, maxBytes: MAX_PAGE_BYTES }));
     }
 
-    /** GetImage as it is sent; `undefined`: there is none. @throws OutgoingError */
-    async document(uuid: string, signal: AbortSignal): Promise<ImageDocument | undefined> {
+    /**
+     * GetImage as it is sent; `undefined`: there is none.
+     *
+     * @param parameters of the request
+     * @throws OutgoingError
+     */
+    async document(
+        uuid: string,
+        signal: AbortSignal,
+        parameters: Readonly<Record<string, string>> = {},
+    ): Promise<ImageDocument | undefined> {
         try {
-            const query = this.#channelOr(undefined);
+            const query = { ...this.#channelOr(undefined), ...parameters };
             return documentOf(await this.#ask(`/images/${uuid}`, { query, signal }));
+        } catch (error) {
+            if (isNotFound(error)) {
+                return undefined;
+            }
+            throw error;
+        }
+    }
+
+    /** Facts of GetImageFile and GetImageIcon, without the bytes; `undefined`: there are none. @throws OutgoingError */
+    async fileFacts(
+        uuid: string,
+        name: StoredFileName,
+        signal: AbortSignal,
+    ): Promise<StoredFileFacts | undefined> {
+        const answer = await this.#openFile(uuid, name, { method: 'HEAD', signal });
+        if (answer === undefined) {
+            return undefined;
+        }
+        discard(answer.body);
+        return fileFactsOf(answer.headers);
+    }
+
+    /** GetImageFile and GetImageIcon; `undefined`: there is none. @throws OutgoingError */
+    async openFile(
+        uuid: string,
+        name: StoredFileName,
+        signal: AbortSignal,
+    ): Promise<(StoredFileFacts & { readonly stream: Readable }) | undefined> {
+        const answer = await this.#openFile(uuid, name, { signal });
+        return answer && { ...fileFactsOf(answer.headers), stream: answer.body };
+    }
+
+    async #openFile(
+        uuid: string,
+        name: StoredFileName,
+        request: Pick<OutgoingRequest, 'method' | 'signal'>,
+    ): Promise<OpenAnswer | undefined> {
+        const [path, index] = name === 'icon' ? ['icon', {}] : ['file', { index: name.slice('file'.length) }];
+        try {
+            return await this.#http.open({
+                ...request,
+                ...this.#order(`/images/${uuid}/${path}`),
+                query: { channel: this.#channel ?? EVERY_CHANNEL, ...index },
+            });
         } catch (error) {
             if (isNotFound(error)) {
                 return undefined;
@@ -191,12 +248,16 @@ export class ImageServerClient {
     }
 
     async #ask(path: string, request: Omit<JsonRequest, 'url' | 'peer' | 'headers'>): Promise<unknown> {
-        const { body } = await this.#http.json({
-            ...request,
+        const { body } = await this.#http.json({ ...request, ...this.#order(path) });
+        return body;
+    }
+
+    /** What every request has. */
+    #order(path: string): Pick<OutgoingRequest, 'url' | 'peer' | 'headers'> {
+        return {
             url: `${this.#url}${path}`,
             peer: 'image-server',
             headers: { 'accept-version': '~2', ...this.#signer?.headers() },
-        });
-        return body;
+        };
     }
 }

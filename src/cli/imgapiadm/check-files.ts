@@ -1,0 +1,110 @@
+import { checkOrder, DEFAULT_PARALLEL, MAX_PARALLEL, STATES } from './checking/check-order.js';
+import { CheckRun } from './checking/check-run.js';
+import type { CheckSource } from './checking/check-source.js';
+import { openOffline } from './checking/offline-source.js';
+import { openServer } from './checking/api-source.js';
+import { OLD_CACHE_DIRECTORY, OLD_CACHE_VARIABLE } from './checking/check-cache.js';
+import { EXIT, type Invocation, type Subcommand } from './command.js';
+import { REPORT_OPTIONS } from './common-options.js';
+import { failureText } from './failure-text.js';
+import { Interrupt } from './interrupt.js';
+import { DATA_OPTIONS } from './offline/data-options.js';
+import { durationText } from './quantities.js';
+import type { RetryOptions } from './retries.js';
+import { VALID_STORAGES } from '../../base/constants.js';
+
+async function start(invocation: Invocation): Promise<number> {
+    const { terminal, environment } = invocation;
+    const order = checkOrder(invocation);
+    const interrupt = new Interrupt();
+    let run: CheckRun | undefined;
+    interrupt.listen({ onFirst: () => undefined, onSecond: () => run?.summarize() });
+    // Whoever reads the result has gone.
+    process.stdout.on('error', () => process.exit(EXIT.failed));
+    const retries: RetryOptions = {
+        signal: interrupt.signal,
+        onRetry: (error, pauseMs) =>
+            terminal.trace(`${failureText(error)}; again in ${durationText(pauseMs)}`),
+    };
+    let source: CheckSource | undefined;
+    try {
+        source =
+            order.access === undefined
+                ? await openOffline(invocation)
+                : await openServer(order.access, order.parallel * VALID_STORAGES.length, retries);
+        run = new CheckRun({ order, source, terminal, environment, interrupt, retries });
+        return await run.execute();
+    } catch (error) {
+        if (interrupt.status === undefined) {
+            throw error;
+        }
+        // Before anything was begun.
+        run?.summarize();
+        return interrupt.status;
+    } finally {
+        await source?.close();
+    }
+}
+
+/** `imgapiadm check-files` (operations 2.1-2.3). */
+export const checkFilesCommand: Subcommand = {
+    name: 'check-files',
+    summary: 'Check that the files of images are as their records say.',
+    usage: '[OPTIONS] [UUID...]',
+    description: [
+        'Checks every file of all images, or of those named, wherever it is stored. A file of this machine is',
+        'read once: size, SHA-1, SHA-256 and MD5 are compared with the record, and gzip, bzip2 and xz files are',
+        'unpacked as a test. Of a file in Manta, size and MD5 are asked for; --deep reads it, too. A server',
+        'may be running meanwhile. With --url everything comes through its API.',
+        '',
+        'Prints a block for each bad image, with what to do, and a line about the whole. Without the program',
+        '"bzip2" or "xz" such archives are not tested; their images are neither good nor bad.',
+        '',
+        'Files that were good are remembered in run/check-files.json of the base directory, and not read',
+        'again until they or their records change; not so with --url. If there is a directory',
+        `${OLD_CACHE_DIRECTORY}, or the one ${OLD_CACHE_VARIABLE} names, results are kept`,
+        'there: in check-files.json, with --docker-v2 in check-files-v2.json.',
+    ],
+    options: [
+        { name: 'force', short: 'f', help: ['Check also what is remembered as good.'] },
+        {
+            name: 'docker-v2',
+            short: 'd',
+            help: ['Only images whose tag "docker:id" begins with "sha256:".'],
+        },
+        { name: 'simple', short: 's', help: ['Look at existence and size only.'] },
+        { name: 'deep', help: ['Read files in Manta, too.'] },
+        {
+            name: 'parallel',
+            short: 'p',
+            argument: 'N',
+            help: [
+                `Files of each storage at the same time, 1 to ${MAX_PARALLEL}; default: ${DEFAULT_PARALLEL}.`,
+            ],
+        },
+        { name: 'stor', argument: VALID_STORAGES.join('|'), help: ['Only files in this storage.'] },
+        {
+            name: 'state',
+            argument: 'STATE',
+            help: [`Only images in this state: ${STATES.join(', ')};`, `default: ${STATES[0]}.`],
+        },
+        { name: 'icons', help: ['Check icons, too.'] },
+        { name: 'no-cache', help: ['Remember nothing, and check everything.'] },
+        { name: 'max-age', argument: 'DAYS', help: ['Check again what was checked longer ago.'] },
+        { name: 'limit-rate', argument: 'B/S', help: ['Read at most so many bytes a second.'] },
+        ...REPORT_OPTIONS,
+        ...DATA_OPTIONS,
+    ],
+    examples: [
+        'imgapiadm check-files',
+        'imgapiadm check-files --json --max-age 30 --limit-rate 50000000',
+        'imgapiadm check-files --url https://images.example.com --simple c58161c0-2547-11e2-a75e-9fdca1940570',
+    ],
+    exitStatuses: [
+        ['0', 'all files are good'],
+        ['1', 'one image is bad'],
+        ['2-250', 'so many images are bad; 250: or more'],
+        [String(EXIT.failed), 'could not run, or not check all, and what was checked is good'],
+    ],
+    run: start,
+};
