@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type Logger from 'bunyan';
 import { unlessMissing } from '../../base/unless-missing.js';
+import { isAgreed, requireWayToAsk } from './asking.js';
 import { EXIT, UsageError, type Invocation, type Subcommand } from './command.js';
 import { CHANGE_OPTIONS, REPORT_OPTIONS } from './common-options.js';
 import { CONFIG_OPTION, configPath } from './config-path.js';
@@ -45,8 +46,8 @@ function orderOf({ parsed, environment, terminal }: Invocation): FsckOrder {
     const [safe, channel] = [counts.has('fix-safe'), counts.has('assign-default-channel')];
     const fixes = safe && channel ? 'both' : safe ? 'safe' : channel ? 'channel' : undefined;
     const dryRun = counts.has('dry-run');
-    if (fixes !== undefined && !dryRun && !counts.has('yes') && !terminal.canAsk) {
-        throw new UsageError('there is no terminal to ask on: give --yes, or --dry-run');
+    if (fixes !== undefined) {
+        requireWayToAsk({ parsed, terminal });
     }
     return {
         configPath: configPath(parsed, environment),
@@ -91,7 +92,6 @@ async function repair(
     readonly repair?: NonNullable<Ending['repair']>;
     readonly done: ReadonlyMap<Finding, Repaired>;
 }> {
-    const { parsed, terminal } = invocation;
     const { data, records, place } = opened;
     const done = new Map<Finding, Repaired>();
     const { fixes, dryRun } = order;
@@ -103,11 +103,8 @@ async function repair(
         return { repair: 'dry-run', done };
     }
     const question = `Fix ${countText(fixable.length, 'finding')}?`;
-    const isAgreed =
-        fixable.length === 0 ||
-        parsed.counts.has('yes') ||
-        (await terminal.confirm(question, interrupt.signal));
-    await repairAll(isAgreed ? findings : opened.cleared, {
+    const agreed = fixable.length === 0 || (await isAgreed(invocation, question, interrupt.signal));
+    await repairAll(agreed ? findings : opened.cleared, {
         records,
         archive: data.images.archive,
         place,
@@ -118,7 +115,7 @@ async function repair(
         signal: interrupt.signal,
         onDone: (finding, repaired) => done.set(finding, repaired),
     });
-    return { repair: isAgreed ? 'done' : 'refused', done };
+    return { repair: agreed ? 'done' : 'refused', done };
 }
 
 /** @throws UsageError */

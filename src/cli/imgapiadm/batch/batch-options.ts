@@ -1,4 +1,5 @@
 import type { CommandOption, ParsedOptions } from '../../options.js';
+import { requireWayToAsk } from '../asking.js';
 import { UsageError, type Invocation } from '../command.js';
 import { CHANGE_OPTIONS, REPORT_OPTIONS } from '../common-options.js';
 import { SERVER_ACCESS_OPTIONS, serverAccess } from '../server-access.js';
@@ -43,8 +44,6 @@ export function batchOrder({ parsed, environment, terminal }: Invocation): Batch
         quiet: counts.has('quiet'),
         yes: counts.has('yes'),
     };
-    if (!order.yes && !order.dryRun && !terminal.canAsk) {
-        throw new UsageError('there is no terminal to ask on: give --yes, or --dry-run');
-    }
+    requireWayToAsk({ parsed, terminal });
     return { ...order, access: serverAccess(parsed, environment) };
 }

@@ -22,8 +22,12 @@ export class LockedError extends Error {
 /** What is to be done with the data. */
 export interface DataOrder {
     readonly configPath: string;
-    /** `records`: they change, so no server may write meanwhile; `reading` and changes of mere files go beside one. */
-    readonly access: 'reading' | 'records';
+    /**
+     * - `reading`: this and changes of mere files go beside a server;
+     * - `records`: they change, so no server may write meanwhile: on Moray they take turns;
+     * - `alone`: no server may run on these files, wherever the records are.
+     */
+    readonly access: 'reading' | 'records' | 'alone';
     readonly log: Logger;
 }
 
@@ -79,14 +83,15 @@ export async function openServerData({ configPath, access, log }: DataOrder): Pr
         clock: systemClock,
     });
     const { database, images, localStorage, objects } = backends;
-    const needsLock = access === 'records' && database.writers === 'holder';
-    const lock = needsLock ? await takeLock(directories, log) : undefined;
+    const needsLock = access === 'alone' || (access === 'records' && database.writers === 'holder');
+    let lock: BaseLock | undefined;
     const close = async (): Promise<void> => {
         await backends.close();
         await lock?.release();
     };
     try {
-        if (lock !== undefined) {
+        if (needsLock) {
+            lock = await takeLock(directories, log);
             lock.onLost(() => {
                 process.stderr.write('imgapiadm: run/imgapi.lock was taken by another process\n');
                 process.exit(252);

@@ -1,5 +1,5 @@
 import { open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { BaseDirectories } from '../../../base/config-types.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
 import type { Database } from '../../../database/database.js';
@@ -103,18 +103,32 @@ export class LocalRecords implements StoredRecords {
         if (uuid === undefined) {
             return stray(file);
         }
-        const text = await content(join(this.#directories.manifests, file));
-        if (typeof text !== 'string') {
-            return text && { kind: 'unparsable', file, uuid, ...text };
-        }
-        const found = parsed(text);
-        if ('reason' in found) {
-            return { kind: 'unparsable', file, uuid, ...found };
-        }
-        const { data } = found;
-        const current = await inCurrentForm(data, this.#directories.images, uuid);
-        return { kind: 'record', uuid, data, text, current };
+        return readRecordFile(join(this.#directories.manifests, file), uuid, this.#directories.images);
     }
+}
+
+/**
+ * A file that should hold the record of an image; `undefined`: there is none.
+ *
+ * @param images the directory that holds all image files, for what old records do not say of them
+ * @throws the file system's error when it cannot be read
+ */
+export async function readRecordFile(
+    path: string,
+    uuid: string,
+    images: string,
+): Promise<StoredEntry | undefined> {
+    const file = basename(path);
+    const text = await content(path);
+    if (typeof text !== 'string') {
+        return text && { kind: 'unparsable', file, uuid, ...text };
+    }
+    const found = parsed(text);
+    if ('reason' in found) {
+        return { kind: 'unparsable', file, uuid, ...found };
+    }
+    const { data } = found;
+    return { kind: 'record', uuid, data, text, current: await inCurrentForm(data, images, uuid) };
 }
 
 function stray(file: string): StrayEntry {

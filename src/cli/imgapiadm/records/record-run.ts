@@ -1,0 +1,111 @@
+import type Logger from 'bunyan';
+import type { ManifestRules, RawImage } from '../../../manifest/types.js';
+import { validateRaw } from '../../../manifest/validate.js';
+import { ApiError } from '../../../base/errors.js';
+import { EXIT, type Invocation } from '../command.js';
+import { configPath } from '../config-path.js';
+import { Interrupt } from '../interrupt.js';
+import { openServerData, type DataOrder, type ServerData } from '../offline/server-data.js';
+import { terminalLog } from '../offline/terminal-log.js';
+import { showProgress } from '../progress.js';
+import { openRecords } from './open-records.js';
+import { RecordReport, type ResultWords } from './record-report.js';
+import type { Data, StoredRecords } from './stored-records.js';
+
+/** What work on records is done with. */
+export interface RecordParts<R extends string> {
+    readonly data: ServerData;
+    readonly records: StoredRecords;
+    /** What records must be like. */
+    readonly rules: ManifestRules;
+    readonly report: RecordReport<R>;
+    readonly dryRun: boolean;
+    readonly log: Logger;
+    /** Aborted by Ctrl-C: nothing more is begun. */
+    readonly signal: AbortSignal;
+    /** Shows how far the work is, unless nobody wants to know. @param all how many records there are */
+    readonly progress: (all: number | undefined) => void;
+}
+
+/** Work on many records. */
+export interface RecordWork<R extends string> {
+    readonly access: DataOrder['access'];
+    readonly results: Readonly<Record<R, ResultWords>>;
+    /** Does it and reports. @throws Error: exit status 252 */
+    readonly run: (parts: RecordParts<R>) => Promise<void>;
+}
+
+/**
+ * Opens the data of a server, works on its records and sums up (operations 2.2). Ctrl-C ends the work after what
+ * is under way.
+ *
+ * @returns the exit status
+ */
+export async function runOnRecords<R extends string>(
+    { parsed, environment, terminal }: Invocation,
+    { access, results, run }: RecordWork<R>,
+): Promise<number> {
+    const { counts } = parsed;
+    const interrupt = new Interrupt();
+    interrupt.listen({
+        onFirst: () => terminal.note('stopping after what is under way; once more: at once'),
+        onSecond: () => undefined,
+    });
+    const { signal } = interrupt;
+    const log = terminalLog(terminal);
+    const dryRun = counts.has('dry-run');
+    const report = new RecordReport<R>({ terminal, json: counts.has('json'), dryRun, results });
+    const path = configPath(parsed, environment);
+    const data = await openServerData({ configPath: path, access: dryRun ? 'reading' : access, log });
+    const { config, directories, images } = data;
+    const stops: (() => void)[] = [];
+    const progress = (all: number | undefined): void => {
+        if (!counts.has('quiet')) {
+            const started = performance.now();
+            const facts = () => ({
+                images: report.records,
+                allImages: Math.max(report.records, all ?? 0),
+                bytes: 0,
+                allBytes: 0,
+                elapsedMs: performance.now() - started,
+                current: [],
+            });
+            stops.push(showProgress(terminal, facts));
+        }
+    };
+    try {
+        const records = await openRecords({ config, directories, database: images.database, log });
+        const rules = { mode: config.mode, channels: config.channels !== undefined };
+        try {
+            await run({ data, records, rules, report, dryRun, log, signal, progress });
+        } catch (error) {
+            if (!signal.aborted) {
+                throw error;
+            }
+        } finally {
+            stops.forEach((stop) => stop());
+            await records.close();
+        }
+        report.summarize({ interrupted: signal.aborted });
+        return interrupt.status ?? (report.isBad ? EXIT.findings : EXIT.clean);
+    } finally {
+        await data.close();
+    }
+}
+
+/** A record as the server reads it, or why it cannot be used. */
+export function readByRules(
+    current: Data,
+    uuid: string,
+    rules: ManifestRules,
+): { readonly raw: RawImage } | { readonly problem: string } {
+    try {
+        const raw = validateRaw({ ...current }, rules, 'lenient');
+        return raw.uuid === uuid ? { raw } : { problem: `it says that its uuid is ${raw.uuid}` };
+    } catch (error) {
+        if (error instanceof ApiError) {
+            return { problem: error.message };
+        }
+        throw error;
+    }
+}
