@@ -1,8 +1,7 @@
-import { censor } from './base/censor.js';
-import { DEFAULT_CONFIG_PATH, loadConfig } from './base/config.js';
+import { DEFAULT_CONFIG_PATH } from './base/config.js';
 import { runConfigCheck } from './cli/check-config.js';
 import { runEntryCommand } from './cli/entry-command.js';
-import { printedValue, propertyAt } from './cli/print-value.js';
+import { configText } from './cli/print-config.js';
 
 /*
  * Prints the configuration as the server sees it, or one value of it. Operator scripts read the
@@ -26,9 +25,8 @@ runEntryCommand({
         if (parsed.counts.has('check')) {
             return runConfigCheck(path);
         }
-        const config = loadConfig(path);
-        const shown = parsed.counts.has('secrets') ? config : censor(config);
-        process.stdout.write(`${printedValue(key === undefined ? shown : propertyAt(shown, key))}\n`);
+        const secrets = parsed.counts.has('secrets');
+        process.stdout.write(`${configText({ path, key, secrets })}\n`);
         return 0;
     },
 });

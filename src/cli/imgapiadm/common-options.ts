@@ -9,13 +9,16 @@ export const GLOBAL_OPTIONS: readonly CommandOption[] = [
 /** Only before it. */
 export const VERSION_OPTION: CommandOption = { name: 'version', help: ['Print the version and exit.'] };
 
+/** Of subcommands whose result is more than a text (operations 2.2). */
+export const JSON_OPTION: CommandOption = {
+    name: 'json',
+    short: 'j',
+    help: ['Print JSON, one object a line; the last one is {"summary": {...}}.'],
+};
+
 /** Options of all subcommands that report on many things (operations 2.2). */
 export const REPORT_OPTIONS: readonly CommandOption[] = [
-    {
-        name: 'json',
-        short: 'j',
-        help: ['Print JSON, one object a line; the last one is {"summary": {...}}.'],
-    },
+    JSON_OPTION,
     { name: 'quiet', short: 'q', help: ['Show no progress.'] },
 ];
 

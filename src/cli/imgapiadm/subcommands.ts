@@ -1,5 +1,7 @@
+import { checkConfigCommand } from './check-config.js';
 import { checkFilesCommand } from './check-files.js';
 import type { Subcommand } from './command.js';
+import { configCommand } from './config.js';
 import { exportManifests } from './export-manifests.js';
 import { fsckCommand } from './fsck.js';
 import { gc } from './gc.js';
@@ -8,10 +10,13 @@ import { migrateStor } from './migrate-stor.js';
 import { mirrorCommand } from './mirror.js';
 import { orphans } from './orphans.js';
 import { reindexCommand } from './reindex.js';
+import { unlockCommand } from './unlock.js';
 
 /** Everything `imgapiadm` can do. */
 export const SUBCOMMANDS: readonly Subcommand[] = [
+    checkConfigCommand,
     checkFilesCommand,
+    configCommand,
     exportManifests,
     fsckCommand,
     gc,
@@ -20,4 +25,5 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
     mirrorCommand,
     orphans,
     reindexCommand,
+    unlockCommand,
 ];
