@@ -21,7 +21,7 @@ function textOf(key: sshpk.Key, comment: string): string {
 }
 
 /** The name of a public key as `ssh-keygen -l` prints it. */
-function fingerprintOf(key: sshpk.Key | sshpk.PrivateKey): string {
+export function fingerprintOf(key: sshpk.Key | sshpk.PrivateKey): string {
     return key.fingerprint('sha256').toString();
 }
 
