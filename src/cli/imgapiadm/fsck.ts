@@ -125,19 +125,12 @@ function requireDefaultChannel({ fixes }: FsckOrder, { place }: Opened): void {
     }
 }
 
-async function run(invocation: Invocation): Promise<number> {
-    const order = orderOf(invocation);
+async function checkAll(task: FsckRun): Promise<number> {
+    const { order, invocation, interrupt, log } = task;
     const { terminal, parsed } = invocation;
-    const interrupt = new Interrupt();
-    const log = terminalLog(terminal);
-    interrupt.listen({
-        onFirst: () => terminal.note('stopping; once more: at once'),
-        onSecond: () => undefined,
-    });
     const opened = await openForFsck(order, log, interrupt.signal);
     try {
         requireDefaultChannel(order, opened);
-        const task: FsckRun = { order, invocation, interrupt, log };
         await look(opened, task);
         const findings = [...opened.cleared, ...opened.survey.findings].map((finding) =>
             inForce(finding, order),
@@ -154,6 +147,21 @@ async function run(invocation: Invocation): Promise<number> {
         return interrupt.status ?? (report.isAlarming ? EXIT.findings : EXIT.clean);
     } finally {
         await opened.close();
+    }
+}
+
+async function run(invocation: Invocation): Promise<number> {
+    const order = orderOf(invocation);
+    const { terminal } = invocation;
+    const interrupt = new Interrupt();
+    const stopListening = interrupt.listen({
+        onFirst: () => terminal.note('stopping; once more: at once'),
+        onSecond: () => undefined,
+    });
+    try {
+        return await checkAll({ order, invocation, interrupt, log: terminalLog(terminal) });
+    } finally {
+        stopListening();
     }
 }
 

@@ -26,8 +26,8 @@ export class Interrupt {
         return this.#status;
     }
 
-    /** Listens to the signals of this process. */
-    listen({ onFirst, onSecond }: InterruptHandlers): void {
+    /** Listens to the signals of this process. @returns stops it */
+    listen({ onFirst, onSecond }: InterruptHandlers): () => void {
         const told = (signal: Signal): void => {
             if (this.#status !== undefined) {
                 onSecond();
@@ -39,5 +39,9 @@ export class Interrupt {
         };
         process.on('SIGINT', told);
         process.on('SIGTERM', told);
+        return () => {
+            process.off('SIGINT', told);
+            process.off('SIGTERM', told);
+        };
     }
 }

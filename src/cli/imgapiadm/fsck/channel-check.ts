@@ -30,6 +30,7 @@ export const CHANNELS: RecordCheck = {
         const unknown = given.filter((name) => !channels.some((channel) => channel.name === name));
         const strange = unknown.map((name) => ({
             message: `channel ${JSON.stringify(name)} is not configured`,
+            final: true,
         }));
         return unknown.length < given.length
             ? strange

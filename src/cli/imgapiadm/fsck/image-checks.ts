@@ -132,8 +132,8 @@ const DUPLICATE_NAME: ImageCheck = {
     severity: 'info',
     finds: 'active images of the same owner, name and version',
     *look(images) {
-        const key = ({ state, owner, name, version }: ImageFacts): string | undefined =>
-            state === 'active' ? JSON.stringify([owner, name, version]) : undefined;
+        const key = ({ isUsable, state, owner, name, version }: ImageFacts): string | undefined =>
+            isUsable && state === 'active' ? JSON.stringify([owner, name, version]) : undefined;
         for (const [{ uuid }, others] of sharing(images, key)) {
             yield [uuid, { message: `same owner, name and version as ${named(others)}` }];
         }

@@ -42,15 +42,28 @@ export interface RecordWork<R extends string> {
  * @returns the exit status
  */
 export async function runOnRecords<R extends string>(
-    { parsed, environment, terminal }: Invocation,
-    { access, results, run }: RecordWork<R>,
+    invocation: Invocation,
+    work: RecordWork<R>,
 ): Promise<number> {
-    const { counts } = parsed;
+    const { terminal } = invocation;
     const interrupt = new Interrupt();
-    interrupt.listen({
+    const stopListening = interrupt.listen({
         onFirst: () => terminal.note('stopping after what is under way; once more: at once'),
         onSecond: () => undefined,
     });
+    try {
+        return await workOn(invocation, work, interrupt);
+    } finally {
+        stopListening();
+    }
+}
+
+async function workOn<R extends string>(
+    { parsed, environment, terminal }: Invocation,
+    { access, results, run }: RecordWork<R>,
+    interrupt: Interrupt,
+): Promise<number> {
+    const { counts } = parsed;
     const { signal } = interrupt;
     const log = terminalLog(terminal);
     const dryRun = counts.has('dry-run');
