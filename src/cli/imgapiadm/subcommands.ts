@@ -10,6 +10,7 @@ import { migrateStor } from './migrate-stor.js';
 import { mirrorCommand } from './mirror.js';
 import { orphans } from './orphans.js';
 import { reindexCommand } from './reindex.js';
+import { repair } from './repair.js';
 import { unlockCommand } from './unlock.js';
 
 /** Everything `imgapiadm` can do. */
@@ -25,5 +26,6 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
     mirrorCommand,
     orphans,
     reindexCommand,
+    repair,
     unlockCommand,
 ];

@@ -8,6 +8,8 @@ export interface ImagePlace {
     readonly layout: 'current' | 'old';
     readonly directory: FoundFile;
     readonly entries: readonly FoundFile[];
+    /** Whether its entries could be listed: if not there are none here. */
+    readonly isListed: boolean;
     /** Directory of the image where it belongs. */
     readonly target: string;
 }
@@ -25,6 +27,10 @@ export interface AreaTop {
 /** What the directory of a prefix holds; `directory` absent: there is none. */
 export interface AreaPrefix {
     readonly directory?: FoundFile;
+    /** What keeps the server from using it; absent: nothing. */
+    readonly problem?: AccessProblem;
+    /** Whether its entries could be listed: if not there are none here. */
+    readonly isListed: boolean;
     readonly uuids: readonly string[];
     readonly strays: readonly FoundFile[];
 }

@@ -64,6 +64,8 @@ class ImageSurvey {
     readonly #areas: ReadonlyMap<string, FileArea>;
     readonly #digests: Map<string, Promise<FileDigests | undefined>>;
     #places: readonly ImagePlace[] = [];
+    /** Paths that cannot be used by the server, so perhaps not by this process either. */
+    readonly #blocked = new Set<string>();
     #sightings: readonly Sighting[] = [];
     readonly #findings: FileFinding[] = [];
 
@@ -90,10 +92,11 @@ class ImageSurvey {
 
     #judgePlaces(): void {
         for (const place of this.#places) {
-            if (place.entries.length === 0) {
+            if (place.entries.length === 0 && place.isListed) {
                 this.#add('empty', place.directory, 'empty directory of an image');
             }
             for (const { found, detail, commands } of this.#areas.get(place.stor)?.problems(place) ?? []) {
+                this.#blocked.add(found.path);
                 this.#add('permission', found, detail, { commands });
             }
         }
@@ -120,7 +123,8 @@ class ImageSurvey {
 
     /** The file a record names, in the storage it names. */
     async #judgeExpected(expected: ExpectedFile): Promise<Judged> {
-        if (!this.#areas.has(expected.stor)) {
+        const isHidden = this.#places.some(({ stor, isListed }) => stor === expected.stor && !isListed);
+        if (!this.#areas.has(expected.stor) || isHidden) {
             return { expected, condition: 'unknown' };
         }
         const named = this.#sightings.filter(
@@ -133,6 +137,9 @@ class ImageSurvey {
         );
         if (seen === undefined) {
             return { expected, condition: 'missing' };
+        }
+        if (this.#blocked.has(seen.found.path)) {
+            return { expected, condition: 'unknown' };
         }
         return { expected, seen, ...(await this.#condition(expected, seen)) };
     }
@@ -180,6 +187,9 @@ class ImageSurvey {
         judged: ReadonlyMap<StoredFileName, Judged>,
     ): Promise<void> {
         const { found, file, isTemporary } = sighting;
+        if (this.#blocked.has(found.path)) {
+            return;
+        }
         if (file === undefined) {
             this.#add('foreign', found, 'no name that a server gives');
             return;

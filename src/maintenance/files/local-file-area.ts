@@ -27,6 +27,28 @@ function typeOf(stats: Stats): FoundFile['type'] {
     return stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : 'other';
 }
 
+/** Names in a directory; none if it is not there. */
+async function namesIn(path: string): Promise<readonly string[]> {
+    return (await unlessMissing(readdir(path))) ?? [];
+}
+
+/** Resolves to `undefined` where the file system says that this process may not look. */
+async function unlessForbidden<T>(task: Promise<T>): Promise<T | undefined> {
+    try {
+        return await task;
+    } catch (error) {
+        if (systemErrorCode(error) === 'EACCES') {
+            return undefined;
+        }
+        throw error;
+    }
+}
+
+/** For who is not the server's user. */
+function unlistable(found: FoundFile): AccessProblem {
+    return { found, detail: 'this user cannot list it', commands: [] };
+}
+
 /** The files below `images/` of a base directory (backends 7). */
 export class LocalFileArea implements FileArea {
     readonly stor = 'local';
@@ -40,7 +62,7 @@ export class LocalFileArea implements FileArea {
 
     async top(): Promise<AreaTop> {
         const { images } = this.#directories;
-        const names = (await unlessMissing(readdir(images))) ?? [];
+        const names = await namesIn(images);
         const strays = names.filter((name) => !PREFIX.test(name) && !isUuid(name));
         return {
             prefixes: names.filter((name) => PREFIX.test(name)).sort(),
@@ -52,16 +74,25 @@ export class LocalFileArea implements FileArea {
     async prefix(prefix: string): Promise<AreaPrefix> {
         const path = join(this.#directories.images, prefix);
         const directory = await this.#find(path, prefix);
-        if (directory === undefined) {
-            return { uuids: [], strays: [] };
+        if (directory?.type !== 'directory') {
+            return { isListed: true, uuids: [], strays: directory === undefined ? [] : [directory] };
         }
-        if (directory.type !== 'directory') {
-            return { uuids: [], strays: [directory] };
+        const problem = this.#problemOf(directory);
+        const names = await unlessForbidden(namesIn(path));
+        if (names === undefined) {
+            return {
+                directory,
+                problem: problem ?? unlistable(directory),
+                isListed: false,
+                uuids: [],
+                strays: [],
+            };
         }
-        const names = (await unlessMissing(readdir(path))) ?? [];
         const isImage = (name: string): boolean => isUuid(name) && name.startsWith(prefix);
         return {
             directory,
+            ...(problem === undefined ? {} : { problem }),
+            isListed: true,
             uuids: names.filter(isImage).sort(),
             strays: await this.#lookAt(
                 path,
@@ -81,9 +112,26 @@ export class LocalFileArea implements FileArea {
             if (directory === undefined) {
                 continue;
             }
-            const names = directory.type === 'directory' ? await unlessMissing(readdir(path)) : undefined;
-            const entries = names === undefined ? [directory] : await this.#lookAt(path, [...names].sort());
-            places.push({ stor: this.stor, layout, directory, entries, target });
+            if (directory.type !== 'directory') {
+                places.push({
+                    stor: this.stor,
+                    layout,
+                    directory,
+                    entries: [directory],
+                    isListed: true,
+                    target,
+                });
+                continue;
+            }
+            const entries = await unlessForbidden(this.#entries(path));
+            places.push({
+                stor: this.stor,
+                layout,
+                directory,
+                entries: entries ?? [],
+                isListed: entries !== undefined,
+                target,
+            });
         }
         return places;
     }
@@ -93,14 +141,9 @@ export class LocalFileArea implements FileArea {
     }
 
     problems({ directory, entries }: ImagePlace): readonly AccessProblem[] {
-        return [directory, ...entries].flatMap((found): AccessProblem[] => {
-            const { access, type, path } = found as LocalFile;
-            if (type === 'other' || this.#user.mayUse(access, type)) {
-                return [];
-            }
-            const mode = (access.mode & 0o7777).toString(8).padStart(4, '0');
-            const detail = `owner ${access.uid}:${access.gid}, mode ${mode}: user ${this.#user.uid} cannot use it`;
-            return [{ found, detail, commands: this.#user.commands(path, access, type) }];
+        return [...new Set([directory, ...entries])].flatMap((found) => {
+            const problem = this.#problemOf(found as LocalFile);
+            return problem === undefined ? [] : [problem];
         });
     }
 
@@ -144,8 +187,22 @@ export class LocalFileArea implements FileArea {
         return true;
     }
 
+    #problemOf(found: LocalFile): AccessProblem | undefined {
+        const { access, type, path } = found;
+        if (type === 'other' || this.#user.mayUse(access, type)) {
+            return undefined;
+        }
+        const mode = (access.mode & 0o7777).toString(8).padStart(4, '0');
+        const detail = `owner ${access.uid}:${access.gid}, mode ${mode}: user ${this.#user.uid} cannot use it`;
+        return { found, detail, commands: this.#user.commands(path, access, type) };
+    }
+
     #directoryOf(uuid: string): string {
         return join(this.#directories.images, uuidPrefix(uuid), uuid);
+    }
+
+    async #entries(path: string): Promise<readonly LocalFile[]> {
+        return this.#lookAt(path, [...(await namesIn(path))].sort());
     }
 
     async #lookAt(directory: string, names: readonly string[]): Promise<readonly LocalFile[]> {

@@ -62,6 +62,7 @@ export class MantaFileArea implements FileArea {
         const isThere = uuids.length + strays.length > 0 || (await this.#isDirectory(path));
         return {
             ...(isThere ? { directory: this.#asDirectory(path) } : {}),
+            isListed: true,
             uuids: uuids.sort(),
             strays,
         };
@@ -80,7 +81,14 @@ export class MantaFileArea implements FileArea {
             }
             // What lists nothing may not be there at all.
             if (entries.length > 0 || (await this.#isDirectory(path))) {
-                places.push({ stor: this.stor, layout, directory: this.#asDirectory(path), entries, target });
+                places.push({
+                    stor: this.stor,
+                    layout,
+                    directory: this.#asDirectory(path),
+                    entries,
+                    isListed: true,
+                    target,
+                });
             }
         }
         return places;

@@ -93,8 +93,17 @@ class Survey {
     async #shelf(prefix: string, known: readonly string[]): Promise<Shelf> {
         const uuids = new Set(known);
         for (const area of this.#options.areas) {
-            const { directory, uuids: found, strays } = await area.prefix(prefix);
+            const { directory, problem, isListed, uuids: found, strays } = await area.prefix(prefix);
             this.#reportStrays(strays);
+            if (problem !== undefined) {
+                const { found: blocked, detail, commands } = problem;
+                const { stor, path } = blocked;
+                this.#visitor.found({ kind: 'permission', stor, path, detail, found: blocked, commands });
+            }
+            if (!isListed) {
+                // Nothing is known of the images in there, so nothing is said of them.
+                return { prefix, uuids: [] };
+            }
             if (directory !== undefined && found.length === 0 && strays.length === 0) {
                 const { stor, path } = directory;
                 const detail = 'empty directory of images';

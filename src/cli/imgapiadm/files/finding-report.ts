@@ -79,7 +79,8 @@ export class FindingReport {
         this.#terminal.line(
             this.#json ? JSON.stringify(documentOf(finding, outcome)) : lineOf(finding, outcome, Date.now()),
         );
-        for (const command of this.#json || outcome !== undefined ? [] : (finding.commands ?? [])) {
+        const isDone = outcome?.result === 'repaired';
+        for (const command of this.#json || isDone ? [] : (finding.commands ?? [])) {
             this.#terminal.line(`    Fix: ${command}`);
         }
     }

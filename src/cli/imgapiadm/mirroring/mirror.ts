@@ -1,11 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { forEachParallel } from '../../../base/parallel.js';
 import type { ImageDocument } from '../../../remotes/imgapi/answers.js';
 import type { ImageServerClient } from '../../../remotes/imgapi/image-server-client.js';
-import { OutgoingError } from '../../../base/http-errors.js';
 import { isNotFound } from '../../../remotes/imgapi/list-pages.js';
 import { channelToReach, type Batch, type BatchKind, type BatchParts } from '../batch/batch-run.js';
 import type { Outcome } from '../batch/report.js';
+import { jobEnd } from '../job-end.js';
 import { failureFacts, failureText } from '../failure-text.js';
 import type { ProgressFacts } from '../progress.js';
 import { bytesText, countText } from '../quantities.js';
@@ -44,10 +43,6 @@ interface MirrorOptions extends MirrorOrder, BatchParts<Result> {}
 
 /** What has begun goes on to its end. */
 const NEVER = new AbortController().signal;
-
-/** Pauses between two looks at a job, milliseconds: it may take a second or an hour. */
-const FIRST_LOOK_MS = 100;
-const LONGEST_PAUSE_MS = 2000;
 
 function titleOf(image: ImageDocument): { readonly name: string; readonly version: string } {
     return { name: textOf(image, 'name'), version: textOf(image, 'version') };
@@ -197,30 +192,13 @@ class Mirror implements Batch<Survey> {
             const job = await this.#again(uuid, () =>
                 client.importFrom(sourceText, uuid, { skipOwnerCheck }, NEVER),
             );
-            await this.#ended(uuid, job);
+            await jobEnd(job, {
+                look: () => this.#again(uuid, () => client.job(job, NEVER)),
+                onBytes: (bytes) => this.#current.set(uuid, bytes),
+            });
             return this.#outcome(item, 'imported', bytes);
         } finally {
             this.#current.delete(uuid);
-        }
-    }
-
-    /** Waits for a job. @throws Error when it did not succeed */
-    async #ended(uuid: string, job: string): Promise<void> {
-        for (let pause = FIRST_LOOK_MS; ; pause = Math.min(LONGEST_PAUSE_MS, pause * 2)) {
-            await delay(pause);
-            const { execution, bytesDone, error } = await this.#again(uuid, () =>
-                this.#options.client.job(job, NEVER),
-            );
-            this.#current.set(uuid, bytesDone);
-            if (execution === 'succeeded') {
-                return;
-            }
-            if (execution === 'failed' || execution === 'canceled') {
-                const facts = {
-                    body: { code: error?.code ?? 'JobFailed', message: error?.message ?? execution },
-                };
-                throw new OutgoingError('status', `job ${job} ${execution}`, facts);
-            }
         }
     }
 
