@@ -32,13 +32,14 @@ const EXPIRY_WARNING_DAYS = 14;
 const DAY_MS = 86_400_000;
 
 function storageCheck(storage: Storage, isOnly: boolean): HealthCheck {
+    const impact = isOnly ? 'down' : 'degraded';
     return {
         name: `stor.${storage.type}`,
-        impact: isOnly ? 'down' : 'degraded',
+        impact,
         run: async () => {
             const facts = { ...(await storage.check()) };
-            judgeFree('space', facts.freeBytes, facts.totalBytes, facts);
-            judgeFree('inodes', facts.freeInodes, facts.totalInodes, facts);
+            judgeFree('space', facts.freeBytes, facts.totalBytes, facts, impact);
+            judgeFree('inodes', facts.freeInodes, facts.totalInodes, facts, impact);
             return facts;
         },
     };

@@ -51,6 +51,7 @@ const CRITICAL_SHARE = 0.01;
  * Judges free space or inodes.
  *
  * @param facts to be shown whatever the judgement
+ * @param worst how bad it may be: a storage beside others is never what reads need
  * @throws HealthProblem below 10 % (degraded) or 1 % (down)
  */
 export function judgeFree(
@@ -58,6 +59,7 @@ export function judgeFree(
     free: number | undefined,
     total: number | undefined,
     facts: HealthProblem['facts'] = {},
+    worst: HealthImpact = 'down',
 ): void {
     if (free === undefined || total === undefined || total === 0) {
         return;
@@ -66,7 +68,7 @@ export function judgeFree(
     if (share < LOW_SHARE) {
         throw new HealthProblem(
             `only ${(share * 100).toFixed(1)} % of ${what} free`,
-            share < CRITICAL_SHARE ? 'down' : 'degraded',
+            share < CRITICAL_SHARE ? worst : 'degraded',
             facts,
         );
     }

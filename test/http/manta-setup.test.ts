@@ -254,7 +254,7 @@ await t.test('the user database', async (t) => {
 
     sapi.requests.length = 0;
     const { metadata } = service;
-    const rejects = (message: RegExp | string): Promise<void> =>
+    const rejects = (message: RegExp | string): Promise<unknown> =>
         t.rejects(place.setUp({ force: true }), { message });
     ufds.readOnly = true;
     await rejects(/^user database ldaps:.*: InsufficientAccessRightsError: /);

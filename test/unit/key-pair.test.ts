@@ -65,7 +65,7 @@ void t.test('files that will not do', async (t) => {
         'dsa.pub': sshpk.parsePrivateKey(dsaText, 'pem').toPublic().toString('ssh'),
     });
     const path = (name: string): string => join(directory, name);
-    const rejects = (name: string, message: string): Promise<void> =>
+    const rejects = (name: string, message: string): Promise<unknown> =>
         t.rejects(readKeyPair(path(name)), { message }, name);
     await rejects('none', `cannot read ${path('none')} (ENOENT)`);
     await rejects('alone', `cannot read ${path('alone')}.pub (ENOENT)`);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Ajv } from 'ajv';
 import t from 'tap';
 import { drain } from '#lib/app/drain.js';
-import { healthChecks, isDependency } from '#lib/app/health-checks.js';
+import { healthChecks, isDependency, type HealthSubjects } from '#lib/app/health-checks.js';
 import { systemClock } from '#lib/base/clock.js';
 import { baseDirectories } from '#lib/base/directories.js';
 import { makeDirectory } from '#lib/base/durable-files.js';
@@ -16,6 +16,7 @@ import type { HttpServer, RequestInFlight } from '#lib/http/server.js';
 import { BaseLock } from '#lib/lock/base-lock.js';
 import { type HealthCheck, HealthMonitor, HealthProblem, judgeFree } from '#lib/maintenance/health.js';
 import { FIELDS } from '#lib/manifest/fields.js';
+import type { Storage } from '#lib/storage/storage.js';
 import { FaultyMemory } from '../doubles/faulty-storage.js';
 import { recordingLog } from '../helpers/recording-log.js';
 
@@ -128,6 +129,26 @@ void t.test('health', (t) => {
             t.match(problem, { impact, facts: { freeBytes: free } });
         }
         t.end();
+    });
+
+    void t.test('a full disk is down only where nothing else is there to read from', async (t) => {
+        const full = { type: 'local', check: async () => ({ freeBytes: 1, totalBytes: 1000 }) } as Storage;
+        const other = { type: 'manta', check: async () => ({}) } as Storage;
+        const impactOf = async (...storages: Storage[]): Promise<unknown> => {
+            const checks = healthChecks({ storages } as unknown as HealthSubjects);
+            const report = await new HealthMonitor(
+                checks.filter(({ name }) => name.startsWith('stor.')),
+                { now: () => 0 },
+            ).report();
+            t.match(report.checks['stor.local'], {
+                ok: false,
+                freeBytes: 1,
+                error: 'only 0.1 % of space free',
+            });
+            return report.status;
+        };
+        t.equal(await impactOf(full), 'down');
+        t.equal(await impactOf(other, full), 'degraded');
     });
 
     void t.test('the worst counts; a result keeps its beginning', async (t) => {
