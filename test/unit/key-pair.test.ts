@@ -41,7 +41,7 @@ void t.test('as ssh-keygen sees it', { skip }, async (t) => {
         const own = join(t.testdirName, String(kind[0]));
         run('-q', '-t', ...kind, '-N', '', '-C', 'a name', '-f', own);
         const read = await readKeyPair(own);
-        t.match(run('-l', '-f', own), read.fingerprint, kind[0]);
+        t.match(run('-l', '-f', own), read.fingerprint, String(kind[0]));
         t.match(read.publicKey, / a name$/);
     }
     const secret = join(t.testdirName, 'secret');
