@@ -6,6 +6,7 @@ import { UsageError, type Invocation } from '../imgapiadm/command.js';
 import { urlOfConfig } from '../imgapiadm/server-access.js';
 import type { ParsedOptions } from '../options.js';
 import { runProgram } from '../run-program.js';
+import { findServiceManager } from '../service-manager.js';
 import type { ScriptDefinition } from './script.js';
 import { InstalledVersions } from './upgrade/installed-versions.js';
 import { Instances } from './upgrade/instances.js';
@@ -64,9 +65,9 @@ async function restartAll(
     terminal: Invocation['terminal'],
 ): Promise<Error | undefined> {
     try {
-        for (const port of await instances.running()) {
-            await instances.restart(port);
-            terminal.line(`imgapi@${port} restarted`);
+        for (const name of await instances.running()) {
+            await instances.restart(name);
+            terminal.line(`${name} restarted`);
         }
         return undefined;
     } catch (error) {
@@ -110,7 +111,9 @@ async function upgrade({ parsed, environment, terminal }: Invocation): Promise<n
         await replace(versions, { directory, before }, () => Promise.resolve(undefined), terminal);
         return 0;
     }
-    const instances = new Instances((port) => urlOfConfig(loadConfig(config, { overrides: { port } })));
+    const instances = new Instances(await findServiceManager(environment), (port) =>
+        urlOfConfig(loadConfig(config, port === undefined ? {} : { overrides: { port } })),
+    );
     const restart = () => restartAll(instances, terminal);
     try {
         await replace(versions, { directory, before }, restart, terminal);
@@ -128,9 +131,9 @@ export const UPGRADE: ScriptDefinition = {
     description: [
         'Puts another version of the server into service, or the one before: unpacks the tarball beside the',
         'version that runs, has the new one look at the configuration, makes the link to the code name it, and',
-        'starts the processes that systemd runs anew, one by one and the one that writes last; each must',
+        'starts the processes that systemd or SMF runs anew, one by one and the one that writes last; each must',
         'answer before the next is stopped. If one does not, the version before is put into service again.',
-        'Without systemd no process is touched: start them anew yourself.',
+        'Processes that were started otherwise are not touched: start them anew yourself.',
     ],
     options: [
         { name: 'to', argument: 'DIR', help: ['A version that is unpacked already.'] },
