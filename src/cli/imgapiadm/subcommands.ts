@@ -1,3 +1,4 @@
+import { backupCommand } from './backup.js';
 import { checkConfigCommand } from './check-config.js';
 import { checkFilesCommand } from './check-files.js';
 import type { Subcommand } from './command.js';
@@ -11,10 +12,14 @@ import { mirrorCommand } from './mirror.js';
 import { orphans } from './orphans.js';
 import { reindexCommand } from './reindex.js';
 import { repair } from './repair.js';
+import { restoreCommand } from './restore.js';
+import { rotateKeyCommand } from './rotate-key.js';
+import { statusCommand } from './status.js';
 import { unlockCommand } from './unlock.js';
 
 /** Everything `imgapiadm` can do. */
 export const SUBCOMMANDS: readonly Subcommand[] = [
+    backupCommand,
     checkConfigCommand,
     checkFilesCommand,
     configCommand,
@@ -27,5 +32,8 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
     orphans,
     reindexCommand,
     repair,
+    restoreCommand,
+    rotateKeyCommand,
+    statusCommand,
     unlockCommand,
 ];

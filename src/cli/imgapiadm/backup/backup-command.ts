@@ -205,7 +205,7 @@ class BackupCommand {
               }));
         const error = await run.run().then(
             () => undefined,
-            (failure: Error) => failure,
+            (failure: unknown) => (failure instanceof Error ? failure : new Error(String(failure))),
         );
         hide?.();
         this.#summarize(run, startedAt, elapsedMs(), error);

@@ -177,13 +177,13 @@ class RestoreCommand {
               }));
         await run.fetch().finally(() => hide?.());
         signal.throwIfAborted();
-        const { stopped, release } = await excludeServers(directories, environment, terminalLog(terminal));
+        const exclusive = await excludeServers(directories, environment, terminalLog(terminal));
         try {
             await run.move();
         } finally {
-            await release();
+            await exclusive.release();
         }
-        return stopped;
+        return exclusive.stopped;
     }
 
     async #settings(source: RestoreSource, files: Files): Promise<void> {

@@ -41,7 +41,7 @@ export function makeCertificate(hosts: readonly string[], now: number): string {
             validFrom: new Date(now - EARLIER_MS),
             validUntil: new Date(now - EARLIER_MS + VALID_DAYS * DAY_MS),
             purposes: ['serverAuth'],
-        } as Parameters<typeof sshpk.createSelfSignedCertificate>[2],
+        },
     );
     return `${certificate.toString('pem').trimEnd()}\n${privateKey.trimEnd()}\n`;
 }

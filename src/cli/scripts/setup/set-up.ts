@@ -168,16 +168,7 @@ class Setup {
         const { places, vars, front } = this.#order;
         return {
             what: `configuration ${places.config}`,
-            isDone: async () => {
-                if (!existsSync(places.config)) {
-                    return false;
-                }
-                const problems = checkConfig(places.config);
-                if (problems.length > 0) {
-                    throw new Error(`${places.config}: ${problems.join('; ')}`);
-                }
-                return true;
-            },
+            isDone: () => Promise.resolve(existsSync(places.config)),
             run: async () => {
                 const own = await this.#withOwnKey(vars);
                 const text = await makeSetupConfig(own, places, { behindProxy: front !== undefined });
@@ -267,11 +258,20 @@ class Setup {
     }
 }
 
+/** One that was there already may be of no use. @throws Error with all that is wrong */
+function requireGood(config: string): void {
+    const problems = checkConfig(config);
+    if (problems.length > 0) {
+        throw new Error(`${config}: ${problems.join('; ')}`);
+    }
+}
+
 /** Sets a standalone server up. @returns the exit status. @throws Error of the first step that fails */
 export async function setUp(order: SetupOrder, { terminal, environment }: Invocation): Promise<number> {
     const steps = await new Setup(order, environment).steps();
     await runSteps(steps, order.dryRun, (text) => terminal.line(text));
     if (!order.dryRun) {
+        requireGood(order.places.config);
         const manager = await findServiceManager(environment);
         (await nextSteps(order, manager?.name)).forEach((line) => terminal.line(line));
     }
