@@ -46,13 +46,16 @@ function comparable(field: string, value: JsonValue | undefined): unknown {
     return SETS.has(field) && Array.isArray(value) ? [...new Set(value)].sort() : value;
 }
 
+/** Whether a field has the same value in two manifests as they are sent. */
+export function sameValue(field: string, a: JsonValue | undefined, b: JsonValue | undefined): boolean {
+    return isDeepStrictEqual(comparable(field, a), comparable(field, b));
+}
+
 /**
  * What has to change for an image to be as its source is: the source's values by field, `null` for those it
  * does not have. Both manifests as they are sent (version 2).
  */
 export function changedFields(here: JsonObject, source: JsonObject): JsonObject {
-    const changed = COPIED_FIELDS.filter(
-        (field) => !isDeepStrictEqual(comparable(field, here[field]), comparable(field, source[field])),
-    );
+    const changed = COPIED_FIELDS.filter((field) => !sameValue(field, here[field], source[field]));
     return Object.fromEntries(changed.map((field) => [field, source[field] ?? null]));
 }

@@ -3,6 +3,8 @@ import { checkConfigCommand } from './check-config.js';
 import { checkFilesCommand } from './check-files.js';
 import type { Subcommand } from './command.js';
 import { configCommand } from './config.js';
+import { datasetGuid } from './dataset-guid.js';
+import { diffCommand } from './diff.js';
 import { exportManifests } from './export-manifests.js';
 import { fsckCommand } from './fsck.js';
 import { gc } from './gc.js';
@@ -23,6 +25,8 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
     checkConfigCommand,
     checkFilesCommand,
     configCommand,
+    datasetGuid,
+    diffCommand,
     exportManifests,
     fsckCommand,
     gc,
