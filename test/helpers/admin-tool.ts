@@ -16,7 +16,15 @@ export interface ToolExit {
 
 const LIMIT_MS = 120_000;
 
-/** A run of `bin/imgapiadm` in a process of its own, without a terminal. */
+/** What is run, if not `imgapiadm` without any input. */
+export interface ToolOptions {
+    /** Name of a file in `bin`. */
+    readonly program?: string;
+    /** What is typed, or piped. */
+    readonly input?: string;
+}
+
+/** A run of a program in `bin` in a process of its own, without a terminal. */
 export class AdminTool {
     /** Lines so far. */
     readonly stdout: string[] = [];
@@ -24,13 +32,18 @@ export class AdminTool {
     readonly #child: ChildProcess;
     #stderr = '';
 
-    constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
-        this.#child = spawn(process.execPath, [join(PROJECT_ROOT, 'bin/imgapiadm'), ...args], {
+    constructor(
+        args: readonly string[],
+        environment: Readonly<Record<string, string>> = {},
+        { program = 'imgapiadm', input }: ToolOptions = {},
+    ) {
+        this.#child = spawn(process.execPath, [join(PROJECT_ROOT, 'bin', program), ...args], {
             env: { PATH: process.env['PATH'], TZ: 'UTC', ...environment },
-            stdio: ['ignore', 'pipe', 'pipe'],
+            stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
             timeout: LIMIT_MS,
             killSignal: 'SIGKILL',
         });
+        this.#child.stdin?.end(input);
         this.exited = this.#collect();
     }
 
@@ -66,12 +79,13 @@ export class AdminTool {
     }
 }
 
-/** Runs `imgapiadm` to its end. */
+/** Runs `imgapiadm`, or another program, to its end. */
 export function runTool(
     args: readonly string[],
     environment: Readonly<Record<string, string>> = {},
+    options: ToolOptions = {},
 ): Promise<ToolExit> {
-    return new AdminTool(args, environment).exited;
+    return new AdminTool(args, environment, options).exited;
 }
 
 /** What `--json` printed: the lines by their uuids, and the summary, which is the last line. */
