@@ -132,7 +132,9 @@ await t.test('what is safe is repaired as stated, and nothing else is touched', 
     for (const damage of DAMAGES) {
         const { name, uuid, record, fixed, left = [] } = damage;
         const path = `manifests/${fileOf(damage)}`;
-        const results = Object.fromEntries(of(damage).map((one) => [one['check'], one['result']]));
+        const results = Object.fromEntries(
+            of(damage).map((one) => [one['check'], one['result']]),
+        ) as Document;
         const wanted = damage.findings.map(([check]) => {
             const isFixed = fixed !== undefined && !left.includes(check);
             const isTried = left.includes(check) && check === 'state';

@@ -37,8 +37,10 @@ export interface ColumnStepOptions {
 /** What there is to do. */
 export interface ColumnPlan {
     readonly columns: readonly string[];
-    /** That an earlier run has left. */
+    /** That an earlier run has left, to go on from. */
     readonly copy?: RowCopy;
+    /** That an earlier run has left before it added anything: nothing is hidden yet, but rows may have changed. */
+    readonly outdated?: RowCopy;
 }
 
 function only(columns: readonly string[]): Bucket {
@@ -61,11 +63,21 @@ export class ColumnStep {
     /** What there is to do; `undefined`: nothing. @throws Error when Moray or the copy cannot be read */
     async plan(): Promise<ColumnPlan | undefined> {
         const copy = await RowCopy.find(this.#options.run);
-        if (copy !== undefined) {
+        const bucket = await readBucket(this.#options.moray);
+        const columns = missingColumns(bucket);
+        const lacking = copy?.columns.filter((column) => columns.includes(column)) ?? [];
+        if (copy !== undefined && lacking.length === 0) {
+            await copy.verify();
             return { columns: copy.columns, copy };
         }
-        const columns = missingColumns(await readBucket(this.#options.moray));
-        return columns.length === 0 ? undefined : { columns };
+        if (copy !== undefined && lacking.length < copy.columns.length) {
+            throw new Error(
+                `${copy.path} was made to add ${copy.columns.join(', ')}, and somebody has added some of them`,
+            );
+        }
+        return columns.length === 0
+            ? undefined
+            : { columns, ...(copy === undefined ? {} : { outdated: copy }) };
     }
 
     /**
@@ -75,13 +87,8 @@ export class ColumnStep {
      * @throws Error when Moray or the copy cannot be used
      */
     async execute(plan: ColumnPlan): Promise<boolean> {
-        const { moray, signal } = this.#options;
-        const copy = plan.copy ?? (await this.#copy(plan.columns));
-        const lacking = missingColumns(await readBucket(moray), only(copy.columns));
-        if (lacking.length > 0) {
-            signal.throwIfAborted();
-            await addColumns(moray, only(copy.columns));
-        }
+        const { signal } = this.#options;
+        const copy = plan.copy ?? (await this.#begin(plan));
         let isWhole = true;
         await forEachParallelToEnd(copy.rows(), PARALLEL, async (row) => {
             if (signal.aborted) {
@@ -98,11 +105,20 @@ export class ColumnStep {
         return isWhole;
     }
 
-    /** Copies all rows, unless that would be of no use. @throws Error when a new column could not take them */
-    async #copy(columns: readonly string[]): Promise<RowCopy> {
+    /** Copies all rows, then adds the columns. @throws Error when a new column could not take them */
+    async #begin({ columns, outdated }: ColumnPlan): Promise<RowCopy> {
         const { moray, run, now, signal } = this.#options;
         await this.#requireUnique(columns);
-        return RowCopy.write(run, { bucket: IMAGES.name, columns }, allRows(moray, IMAGES, signal), now);
+        await outdated?.remove();
+        const copy = await RowCopy.write(
+            run,
+            { bucket: IMAGES.name, columns },
+            allRows(moray, IMAGES, signal),
+            now,
+        );
+        signal.throwIfAborted();
+        await addColumns(moray, only(columns));
+        return copy;
     }
 
     /** @throws Error when rows share what must be unique */

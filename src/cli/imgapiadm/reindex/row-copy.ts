@@ -9,6 +9,7 @@ import {
     syncDirectory,
     temporarySibling,
 } from '../../../base/durable-files.js';
+import { OutgoingError } from '../../../base/http-errors.js';
 import { jsonLines } from '../../../base/json-lines.js';
 import { SyncedFile } from '../../../base/synced-file.js';
 import { timeStamp } from '../../../base/time-stamp.js';
@@ -131,6 +132,15 @@ export class RowCopy {
         throw new Error(`${this.path} is damaged behind line ${count}`);
     }
 
+    /** @throws Error when the file is not as it was written */
+    async verify(): Promise<void> {
+        for await (const { key } of this.rows()) {
+            if (key === '') {
+                throw new Error(`${this.path} has a row without a key`);
+            }
+        }
+    }
+
     /** Removes it: everything is where it belongs. */
     async remove(): Promise<void> {
         await removeDurably(this.path);
@@ -141,6 +151,11 @@ function lineOf(value: object): Buffer {
     return Buffer.from(`${JSON.stringify(value)}\n`);
 }
 
-function linesOf(path: string): AsyncIterable<unknown> {
-    return jsonLines(createReadStream(path), MAX_LINE);
+/** @throws Error when a line is not as it was written */
+async function* linesOf(path: string): AsyncGenerator<unknown, void, undefined> {
+    try {
+        yield* jsonLines(createReadStream(path), MAX_LINE);
+    } catch (error) {
+        throw error instanceof OutgoingError ? new Error(`${path} is damaged: ${error.message}`) : error;
+    }
 }
