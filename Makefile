@@ -56,11 +56,23 @@ test: all build/.tests $(NODE_INSTALLED)
 
 # Types, lint, format, floors and documentation tables.
 .PHONY: check
-check: all build/.tests check-windows-prepare-image
+check: all build/.tests check-windows-prepare-image check-smf check-shell
 	$(BIN)/eslint .
 	$(BIN)/prettier --check .
 	$(BIN)/depcruise --config .dependency-cruiser.cjs src
 	$(NODE) lib/cli/docs-tables.js --check
+
+# Without the programs, which `make check` does not ask for, nothing is checked.
+.PHONY: check-smf
+check-smf:
+	@if command -v xmllint > /dev/null; then xmllint --nonet --noout smf/manifests/*.xml; fi
+
+# Scripts that no system here runs.
+BOOT_SCRIPTS = $(wildcard boot/*.sh boot/standalone/*)
+.PHONY: check-shell
+check-shell:
+	@for script in $(BOOT_SCRIPTS); do bash -n "$$script" || exit 1; done
+	@if command -v shellcheck > /dev/null; then shellcheck $(BOOT_SCRIPTS); fi
 
 # The script must fit into the metadata of an instance.
 WINDOWS_PREPARE_IMAGE = tools/prepare-image/windows-prepare-image

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { baseDirectory } from '../base/config-computed.js';
@@ -27,12 +27,21 @@ export interface Places {
 /** The top directory of the code that runs. */
 const HERE = fileURLToPath(new URL('../..', import.meta.url));
 
+/** Where the code is in most places; a link to the version in service (operations 5.4). */
+export const DEFAULT_PREFIX = '/opt/smartdc/imgapi';
+
+/** Where the code is, by the name that stays when another version comes into service. */
+function prefixHere(): string {
+    const linked = existsSync(DEFAULT_PREFIX) ? realpathSync(DEFAULT_PREFIX) : undefined;
+    return linked === realpathSync(HERE) ? DEFAULT_PREFIX : HERE;
+}
+
 /** P, D and C for operator scripts: from options, else `IMGAPI_PREFIX`, `IMGAPI_DATA`, `IMGAPI_CONFIG`. */
 export function placesOf({ values }: Pick<ParsedOptions, 'values'>, environment: NodeJS.ProcessEnv): Places {
     const asked = values.get('data-dir') || environment['IMGAPI_DATA'];
     const data = resolve(asked || baseDirectory({}, environment));
     return {
-        prefix: resolve(environment['IMGAPI_PREFIX'] || HERE),
+        prefix: resolve(environment['IMGAPI_PREFIX'] || prefixHere()),
         data,
         config: configPath({ values }, asked ? { ...environment, IMGAPI_DATA: data } : environment),
     };

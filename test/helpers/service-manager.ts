@@ -38,6 +38,7 @@ export class ServiceManager {
     /** Command lines of systemctl and deb-systemd-invoke. */
     readonly calls: string[] = [];
     readonly #root: ScratchRoot;
+    readonly #enabled = new Set<string>();
     readonly #services = new Map<string, Service>();
     readonly #server: Server;
 
@@ -140,8 +141,12 @@ export class ServiceManager {
         const names = args.filter((name) => /^imgapi@\d+\.service$/.test(name));
         switch (verb) {
             case 'daemon-reload':
-            case 'enable':
                 return { status: 0 };
+            case 'enable':
+                for (const name of args) this.#enabled.add(name);
+                return { status: 0 };
+            case 'is-enabled':
+                return { status: args.every((one) => one === '--quiet' || this.#enabled.has(one)) ? 0 : 1 };
             case 'list-units':
                 return {
                     status: 0,

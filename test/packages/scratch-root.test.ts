@@ -101,11 +101,22 @@ await t.test('the life of a package', { skip: whyNot ?? false }, async (t) => {
     });
 
     await t.test('a server runs as its unit says, with a key of an operator and TLS', async (t) => {
-        const config = { mode: 'private', port, tls: { cert: '/data/imgapi/etc/cert.pem', port: tlsPort } };
-        root.write(CONFIG, JSON.stringify({ ...config, logLevel: 'info' }));
+        const variables = [
+            'mode=private',
+            `port=${port}`,
+            'tlsCert=/data/imgapi/etc/cert.pem',
+            'logLevel=info',
+        ];
+        const setUp = await root.run([
+            'imgapi-standalone-setup',
+            ...variables.flatMap((variable) => ['-m', variable]),
+        ]);
+        t.equal(setUp.status, 0, setUp.stdout + setUp.stderr);
+        t.ok(manager.calls.some((call) => call.startsWith('enable imgapi.target') && call.includes(unit)));
+        const { tls, ...others } = JSON.parse(root.read(CONFIG)) as { readonly tls: object };
+        root.write(CONFIG, JSON.stringify({ ...others, tls: { ...tls, port: tlsPort } }));
         root.write('/data/imgapi/etc/cert.pem', pair.certificate + pair.key);
         root.write('/data/imgapi/etc/authkeys/local/operator.keys', `${key.publicLine}\n`);
-        t.equal((await root.run(['chown', '-R', 'imgapi:imgapi', '/data/imgapi'])).status, 0);
         await manager.startService(unit);
         t.equal(await servedVersion(), THIS);
         t.equal(

@@ -5,6 +5,7 @@ import { CONFIG_OPTION, configPath } from '../imgapiadm/config-path.js';
 import { UsageError, type Invocation } from '../imgapiadm/command.js';
 import { urlOfConfig } from '../imgapiadm/server-access.js';
 import type { ParsedOptions } from '../options.js';
+import { DEFAULT_PREFIX } from '../places.js';
 import { runProgram } from '../run-program.js';
 import { findServiceManager } from '../service-manager.js';
 import type { ScriptDefinition } from './script.js';
@@ -12,7 +13,6 @@ import { InstalledVersions } from './upgrade/installed-versions.js';
 import { Instances } from './upgrade/instances.js';
 
 const NAME = 'imgapi-upgrade';
-const LINK = '/opt/smartdc/imgapi';
 const CHECK_LIMIT_MS = 60_000;
 
 /** What to put into service. */
@@ -102,7 +102,7 @@ async function replace(
 
 async function upgrade({ parsed, environment, terminal }: Invocation): Promise<number> {
     const wanted = wantedBy(parsed);
-    const versions = new InstalledVersions(parsed.values.get('link') ?? LINK);
+    const versions = new InstalledVersions(parsed.values.get('link') ?? DEFAULT_PREFIX);
     const config = configPath(parsed, environment);
     const before = await versions.current();
     const directory = await directoryOf(wanted, versions);
@@ -138,7 +138,7 @@ export const UPGRADE: ScriptDefinition = {
     options: [
         { name: 'to', argument: 'DIR', help: ['A version that is unpacked already.'] },
         { name: 'rollback', help: ['The version that was in service before.'] },
-        { name: 'link', argument: 'PATH', help: ['The link to the code; default:', LINK] },
+        { name: 'link', argument: 'PATH', help: ['The link to the code; default:', DEFAULT_PREFIX] },
         CONFIG_OPTION,
     ],
     examples: [
