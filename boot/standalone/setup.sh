@@ -1,0 +1,77 @@
+#!/usr/bin/bash
+# First boot of a standalone zone. What an earlier, interrupted run has done stays as it is: so does the data
+# of a zone that was given a new image, which lies on a dataset of its own.
+set -o errexit
+set -o pipefail
+if [[ "${TRACE:-}" == 1 ]]; then set -o xtrace; fi
+
+# For trying it somewhere else; empty in a zone.
+root=${IMGAPI_BOOT_ROOT:-}
+prefix=${IMGAPI_PREFIX:-/opt/smartdc/imgapi}
+data=${IMGAPI_DATA:-/data/imgapi}
+user=${IMGAPI_USER:-nobody}
+zone=$(zonename)
+
+step() {
+    echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $*"
+}
+
+step "data on the delegated dataset"
+dataset=zones/$zone/data
+if [[ "$(zfs get -H -o value mountpoint "$dataset")" != /data ]]; then
+    zfs set mountpoint=/data "$dataset"
+fi
+
+alias=$(mdata-get sdc:alias || echo standalone)
+name=imgapi-$alias-${zone%%-*}
+step "host name $name"
+hostname "$name"
+echo "$name" > "$root/etc/nodename"
+
+step "programs for those who log in"
+profile=$root/root/.profile
+marker="# image server"
+if ! grep -qsx "$marker" "$profile"; then
+    cat >> "$profile" <<PROFILE
+$marker
+export PATH=\$PATH:$prefix/bin
+case \$- in *i*) eval "\$($prefix/bin/manta-env)" ;; esac
+PROFILE
+fi
+cat > "$root/etc/motd" <<MOTD
+    Image server $alias, in $prefix with its data in $data.
+    imgapi-standalone-status tells how it is, imgapiadm help what can be done.
+MOTD
+
+step "key, certificate and configuration"
+"$prefix/bin/imgapi-standalone-setup" --user "$user" --data-dir "$data" --hostname "$name" --front haproxy
+
+step "key for Manta's tools"
+mkdir -p "$root/root/.ssh"
+chmod 0700 "$root/root/.ssh"
+for key in "$data"/etc/imgapi-*.id_ecdsa{,.pub}; do
+    if [[ -e $key ]]; then ln -sf "$key" "$root/root/.ssh/"; fi
+done
+
+step "log rotation: a file an hour, kept for a week"
+mkdir -p "$root/var/log/triton"
+for log in imgapi haproxy; do
+    logadm -w $log -C 168 -c -p 1h -t "$root/var/log/triton/${log}_\$nodename_%FT%H:%M:%S.log" "/var/svc/log/*$log*.log"
+done
+
+step "hourly tasks"
+{
+    # Lines of an earlier run, or of an image before this one, go.
+    crontab -l 2> /dev/null | grep -v -e logadm -e imgapi-standalone-backup || true
+    echo "0 * * * * /usr/sbin/logadm"
+    echo "17 * * * * $prefix/bin/imgapi-standalone-backup -y >> /var/log/imgapi-backup.log 2>&1"
+} | crontab -
+
+step "services"
+mkdir -p "$prefix/etc/standalone"
+ln -sfn "$data/etc/haproxy.cfg" "$prefix/etc/standalone/haproxy.cfg"
+svccfg import "$prefix/smf/manifests/imgapi.xml"
+svccfg import "$prefix/smf/manifests/haproxy-standalone.xml"
+
+touch "$root/var/svc/setup_complete"
+step "done"
