@@ -56,7 +56,7 @@ test: all build/.tests $(NODE_INSTALLED)
 
 # Types, lint, format, floors and documentation tables.
 .PHONY: check
-check: all build/.tests check-windows-prepare-image check-smf check-shell
+check: all build/.tests check-windows-prepare-image check-smf check-shell check-units
 	$(BIN)/eslint .
 	$(BIN)/prettier --check .
 	$(BIN)/depcruise --config .dependency-cruiser.cjs src
@@ -67,12 +67,13 @@ check: all build/.tests check-windows-prepare-image check-smf check-shell
 check-smf:
 	@if command -v xmllint > /dev/null; then xmllint --nonet --noout smf/manifests/*.xml; fi
 
-# Scripts that no system here runs.
-BOOT_SCRIPTS = $(wildcard boot/*.sh boot/standalone/*)
+# Scripts that run as others' shells, or on other systems.
+SHELL_SCRIPTS = $(wildcard boot/*.sh boot/standalone/*) bin/imgapi packaging/build-packages packaging/install \
+	packaging/verify-units $(wildcard packaging/debian/p*)
 .PHONY: check-shell
 check-shell:
-	@for script in $(BOOT_SCRIPTS); do bash -n "$$script" || exit 1; done
-	@if command -v shellcheck > /dev/null; then shellcheck $(BOOT_SCRIPTS); fi
+	@for script in $(SHELL_SCRIPTS); do bash -n "$$script" || exit 1; done
+	@if command -v shellcheck > /dev/null; then shellcheck $(SHELL_SCRIPTS); fi
 
 # The script must fit into the metadata of an instance.
 WINDOWS_PREPARE_IMAGE = tools/prepare-image/windows-prepare-image
