@@ -17,6 +17,7 @@ import { repair } from './repair.js';
 import { restoreCommand } from './restore.js';
 import { rotateKeyCommand } from './rotate-key.js';
 import { statusCommand } from './status.js';
+import { statsCommand } from './stats.js';
 import { unlockCommand } from './unlock.js';
 
 /** Everything `imgapiadm` can do. */
@@ -39,5 +40,6 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
     restoreCommand,
     rotateKeyCommand,
     statusCommand,
+    statsCommand,
     unlockCommand,
 ];

@@ -1,0 +1,130 @@
+import { EXIT, UsageError, type Invocation, type Subcommand } from './command.js';
+import { REPORT_OPTIONS } from './common-options.js';
+import { CONFIG_OPTION } from './config-path.js';
+import { look } from './files/look.js';
+import { openFiles, type OpenFiles } from './files/open-files.js';
+import { Interrupt } from './interrupt.js';
+import { DIMENSIONS, ImageStatistics, type Dimension } from './statistics/image-statistics.js';
+import { printJson, printText, type Statistics } from './statistics/report.js';
+import { freeSpace, sideDirectories, type DirectoryUse, type SideDirectory } from './statistics/space.js';
+import { StrayFiles } from './statistics/stray-files.js';
+
+const DEFAULT_DIMENSIONS: readonly Dimension[] = ['state', 'stor'];
+
+function isDimension(name: string): name is Dimension {
+    return (DIMENSIONS as readonly string[]).includes(name);
+}
+
+/** @throws UsageError */
+function dimensionsOf(lists: readonly string[] | undefined): readonly Dimension[] {
+    if (lists === undefined) {
+        return DEFAULT_DIMENSIONS;
+    }
+    const names = new Set(lists.flatMap((list) => list.split(',')));
+    const wrong = [...names].find((name) => !isDimension(name));
+    if (wrong !== undefined) {
+        throw new UsageError(`--by must be of ${DIMENSIONS.join(', ')}: "${wrong}"`);
+    }
+    return [...names].filter(isDimension);
+}
+
+/** What is counted below directories, unless told to stop. */
+interface Counted {
+    readonly strays: StrayFiles;
+    readonly directories: ReadonlyMap<SideDirectory, DirectoryUse>;
+}
+
+async function countFiles(
+    files: OpenFiles,
+    invocation: Invocation,
+    signal: AbortSignal,
+): Promise<Counted | undefined> {
+    const strays = new StrayFiles();
+    await look(files, invocation, { depth: 'needed', signal, onFinding: (finding) => strays.add(finding) });
+    if (signal.aborted) {
+        return undefined;
+    }
+    try {
+        return { strays, directories: await sideDirectories(files.data.directories, signal) };
+    } catch (error) {
+        if (!signal.aborted) {
+            throw error;
+        }
+        return undefined;
+    }
+}
+
+async function collect(
+    files: OpenFiles,
+    invocation: Invocation,
+    dimensions: readonly Dimension[],
+    signal: AbortSignal,
+): Promise<Statistics> {
+    const images = new ImageStatistics(dimensions);
+    for await (const { raw } of files.records.all()) {
+        images.add(raw);
+        if (signal.aborted) {
+            break;
+        }
+    }
+    const skips = signal.aborted || invocation.parsed.counts.has('no-files');
+    const counted = skips ? {} : await countFiles(files, invocation, signal);
+    return {
+        images,
+        dimensions,
+        unreadable: files.unreadable().length,
+        away: [...files.away.keys()],
+        ...counted,
+        space: await freeSpace(files.data.directories),
+        interrupted: signal.aborted,
+    };
+}
+
+async function start(invocation: Invocation): Promise<number> {
+    const { parsed, terminal } = invocation;
+    if (parsed.positionals.length > 0) {
+        throw new UsageError(`too many arguments: ${parsed.positionals.join(' ')}`);
+    }
+    const dimensions = dimensionsOf(parsed.lists.get('by'));
+    const interrupt = new Interrupt();
+    const files = await openFiles(invocation, 'reading');
+    try {
+        interrupt.listen({ onFirst: () => undefined, onSecond: () => undefined });
+        const facts = await collect(files, invocation, dimensions, interrupt.signal);
+        (parsed.counts.has('json') ? printJson : printText)(terminal, facts);
+        return interrupt.status ?? EXIT.clean;
+    } finally {
+        await files.close();
+    }
+}
+
+/** `imgapiadm stats` (operations 2.3). */
+export const statsCommand: Subcommand = {
+    name: 'stats',
+    summary: 'Count images, bytes and what takes up room.',
+    usage: '[OPTIONS]',
+    description: [
+        'Counts images and the bytes of their files and icons; the ten largest; how many origins images',
+        'have below them, where "broken" means that one is missing or that they go in a circle; origins',
+        'that are missing or not active; files that no manifest names, as "imgapiadm orphans" lists them;',
+        'what archive, trash, quarantine and staging hold on this machine; and what is free there.',
+        '',
+        'Changes nothing; a server may run. Files of a clone count for each image, although they share',
+        'their bytes.',
+    ],
+    options: [
+        {
+            name: 'by',
+            argument: 'LIST',
+            help: [
+                `Count images by these, with commas: ${DIMENSIONS.join(', ')};`,
+                `default: ${DEFAULT_DIMENSIONS.join(',')}. An image counts for each of its channels.`,
+            ],
+        },
+        { name: 'no-files', help: ['Do not look at files and directories: quick.'] },
+        ...REPORT_OPTIONS,
+        CONFIG_OPTION,
+    ],
+    examples: ['imgapiadm stats', 'imgapiadm stats --by owner,os --no-files --json'],
+    run: start,
+};
