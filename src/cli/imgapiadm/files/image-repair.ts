@@ -159,19 +159,45 @@ export class ImageRepair {
         }
     }
 
-    /** Does something about a finding if it still is as it was, while nobody else is at work on the image. */
-    async #alone(finding: FileFinding, task: () => Promise<Attempt>): Promise<Attempt> {
+    /**
+     * Does something about a finding while nobody else is at work on the image.
+     *
+     * @param isStill whether it is as it was; default: a look at the image finds it again
+     */
+    async #alone(
+        finding: FileFinding,
+        task: () => Promise<Attempt>,
+        isStill: () => Promise<boolean> = () => this.#isFoundAgain(finding),
+    ): Promise<Attempt> {
         const { files } = this.#options;
         const names = finding.file === undefined ? [] : [finding.file];
         const attempt = await inFileClaims(files.uploads, this.#uuid, names, async () => {
             if (await isJournaled(files.data.directories, this.#uuid)) {
                 return IN_USE;
             }
-            const { kind, path, found } = finding;
-            const now = (await this.findings()).find((one) => one.kind === kind && one.path === path);
-            return now !== undefined && now.found?.identity === found?.identity ? task() : left(CHANGED);
+            return (await isStill()) ? task() : left(CHANGED);
         });
         return attempt === IN_USE ? left(BUSY) : attempt;
+    }
+
+    async #isFoundAgain({ kind, path, found }: FileFinding): Promise<boolean> {
+        const now = (await this.findings()).find((one) => one.kind === kind && one.path === path);
+        return now !== undefined && now.found?.identity === found?.identity;
+    }
+
+    /** Whether the record still wants the file, and what is in its place is what was found there. */
+    async #isStillWanted({ expected, path, found }: FileFinding): Promise<boolean> {
+        const { records, areas } = this.#options.files;
+        const image = await currentFacts(records, this.#uuid);
+        const wanted = typeof image === 'object' && image.files.find(({ name }) => name === expected?.name);
+        const places = await Promise.all(areas.map((area) => area.places(this.#uuid)));
+        const there = places.flatMap((some) => some.flatMap(({ entries }) => entries));
+        return (
+            typeof wanted === 'object' &&
+            wanted.sha1 === expected?.sha1 &&
+            wanted.stor === expected.stor &&
+            there.find((entry) => entry.path === path)?.identity === found?.identity
+        );
     }
 
     async #inPlace(finding: FileFinding): Promise<Attempt> {
@@ -208,7 +234,12 @@ export class ImageRepair {
         }
         const writer = await fetchFile(files.data.images, this.#uuid, expected, source, signal);
         try {
-            return await this.#alone(finding, () => this.#commit(writer));
+            return await this.#alone(
+                finding,
+                () => this.#commit(writer),
+                // What has just been fetched is a good copy itself.
+                () => this.#isStillWanted(finding),
+            );
         } finally {
             await writer.abort();
         }

@@ -38,40 +38,45 @@ export async function openFiles(
     const log = terminalLog(terminal);
     const data = await openServerData({ configPath: configPath(parsed, environment), access, log });
     try {
-        const { directories, objects, config, database } = data;
-        const areas: FileArea[] = [new LocalFileArea(directories, await ServiceUser.of(directories.base))];
-        const away = new Map<string, string>();
-        if (objects !== undefined) {
-            try {
-                await objects.check();
-                areas.push(new MantaFileArea(objects, config.manta?.rootDir ?? ''));
-            } catch (error) {
-                away.set('manta', shortReason(error));
-                terminal.note(
-                    `storage manta cannot be used now: what is there is left alone (${shortReason(error)})`,
-                );
-            }
-        }
-        return {
-            data,
-            areas,
-            away,
-            records: surveyRecords(database),
-            uploads: new FileUploadJournal({
-                directories,
-                log,
-                clock: systemClock,
-                writers: 'all',
-                claimant: 'tool',
-                waitMs: CLAIM_WAIT_MS,
-            }),
-            unreadable: () => database.held?.skipped.filter(({ file }) => file.endsWith('.raw')) ?? [],
-            close: () => data.close(),
-        };
+        return await filesOf(data, terminal);
     } catch (error) {
         await data.close();
         throw error;
     }
+}
+
+/** The files of a server whose data is open. */
+export async function filesOf(data: ServerData, terminal: Invocation['terminal']): Promise<OpenFiles> {
+    const { directories, objects, config, database } = data;
+    const areas: FileArea[] = [new LocalFileArea(directories, await ServiceUser.of(directories.base))];
+    const away = new Map<string, string>();
+    if (objects !== undefined) {
+        try {
+            await objects.check();
+            areas.push(new MantaFileArea(objects, config.manta?.rootDir ?? ''));
+        } catch (error) {
+            away.set('manta', shortReason(error));
+            terminal.note(
+                `storage manta cannot be used now: what is there is left alone (${shortReason(error)})`,
+            );
+        }
+    }
+    return {
+        data,
+        areas,
+        away,
+        records: surveyRecords(database),
+        uploads: new FileUploadJournal({
+            directories,
+            log: terminalLog(terminal),
+            clock: systemClock,
+            writers: 'all',
+            claimant: 'tool',
+            waitMs: CLAIM_WAIT_MS,
+        }),
+        unreadable: () => database.held?.skipped.filter(({ file }) => file.endsWith('.raw')) ?? [],
+        close: () => data.close(),
+    };
 }
 
 /** Says which records cannot be used: of their images nothing is judged. */
