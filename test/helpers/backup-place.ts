@@ -1,11 +1,15 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { backupCommand } from '#lib/cli/imgapiadm/backup.js';
+import { EXIT } from '#lib/cli/imgapiadm/command.js';
+import { restoreCommand } from '#lib/cli/imgapiadm/restore.js';
 import { AdminTool, runTool, type ToolExit } from './admin-tool.js';
 import { treeOf, type Tree } from './data-tree.js';
 import { writeFixtures } from './images.js';
 import { imagesToMigrate, writeSecondFiles, type MigratedImage } from './migration-images.js';
 import { temporaryDirectory } from './server-process.js';
+import { runHere } from './subcommand-run.js';
 
 /** A standalone server's data, with images, that can be backed up. */
 export interface BackupPlace {
@@ -19,6 +23,8 @@ export interface BackupPlace {
     readonly environment: Readonly<Record<string, string>>;
     /** Runs `imgapi-standalone-<name>` to its end. */
     readonly run: (name: string, ...args: string[]) => Promise<ToolExit>;
+    /** Runs the subcommand in this process, with the exit statuses of the script: quicker. */
+    readonly here: (name: 'backup' | 'restore', ...args: string[]) => Promise<Omit<ToolExit, 'signal'>>;
     /** Starts it. */
     readonly start: (name: string, ...args: string[]) => AdminTool;
     /** What a backup must bring back: files with their bytes. */
@@ -83,6 +89,11 @@ export function backupPlace(
         images,
         environment,
         run: (name, ...args) => runTool(args, environment, { program: `imgapi-standalone-${name}` }),
+        here: async (name, ...args) => {
+            const subcommand = name === 'backup' ? backupCommand : restoreCommand;
+            const { code, stdout, stderr } = await runHere(subcommand, args, environment);
+            return { code: code > EXIT.findings ? EXIT.findings : code, stdout, stderr: stderr.join('\n') };
+        },
         start: (name, ...args) => new AdminTool(args, environment, { program: `imgapi-standalone-${name}` }),
         data: () => dataOf(treeOf(base)),
         wipe: (...kept) => {

@@ -28,7 +28,7 @@ function snapshots({ dest }: BackupPlace): string[] {
     return readdirSync(dest).sort();
 }
 
-function summaryOf({ stdout }: ToolExit): Record<string, unknown> {
+function summaryOf({ stdout }: Pick<ToolExit, 'stdout'>): Record<string, unknown> {
     return (JSON.parse(stdout.at(-1) ?? '') as { summary: Record<string, unknown> }).summary;
 }
 
@@ -119,21 +119,21 @@ void t.test(
 
 void t.test('what was changed is in the next backup, what was deleted is not', async (t) => {
     const place = backupPlace(t, 7);
-    t.match(await place.run('backup', '--dest', place.dest, '-y'), { code: 0 });
+    t.match(await place.here('backup', '--dest', place.dest, '-y'), { code: 0 });
     const gone = place.images[1]?.fixture.uuid ?? '';
     rmSync(imageDirectory(place.base, gone), { recursive: true });
     rmSync(join(place.base, 'manifests', `${gone}.raw`));
     const changed = fileOf(place);
     const { mtime, size } = statSync(changed);
     writeFileSync(changed, Buffer.alloc(size, 'x'));
-    const next = await place.run('backup', '--dest', place.dest, '-y', '--json');
+    const next = await place.here('backup', '--dest', place.dest, '-y', '--json');
     t.match(next, { code: 0 }, next.stderr);
     t.match(summaryOf(next), { removed: 2 });
     const after = place.data();
     // The same size and the same time: only the bytes tell.
     writeFileSync(changed, Buffer.alloc(size, 'y'));
     utimesSync(changed, mtime, mtime);
-    t.match(await place.run('backup', '--dest', place.dest, '-y', '--checksum', '--keep', '2'), { code: 0 });
+    t.match(await place.here('backup', '--dest', place.dest, '-y', '--checksum', '--keep', '2'), { code: 0 });
     t.equal(snapshots(place).length, 2, 'older ones go');
     const now = place.data();
     for (const [name, tree] of [
@@ -141,24 +141,24 @@ void t.test('what was changed is in the next backup, what was deleted is not', a
         [snapshots(place)[1], now],
     ] as const) {
         place.wipe('etc');
-        t.match(await place.run('restore', '--from', join(place.dest, name ?? ''), '-y'), { code: 0 });
+        t.match(await place.here('restore', '--from', join(place.dest, name ?? ''), '-y'), { code: 0 });
         t.strictSame(differences(tree, place.data()), [], name);
     }
 });
 
 void t.test('guards of a backup', async (t) => {
     const place = backupPlace(t, 5);
-    const backup = (...args: string[]) => place.run('backup', '--dest', place.dest, '-y', ...args);
+    const backup = (...args: string[]) => place.here('backup', '--dest', place.dest, '-y', ...args);
     rmSync(join(place.base, MARKER));
     t.match(await backup(), { code: 1, stderr: /restored\.marker: run a restore first/ });
     t.equal(statusOf(place), '1');
     writeFileSync(join(place.base, MARKER), '');
-    t.match(await place.run('backup', '-y'), { code: 1, stderr: /no "manta" in/ });
-    t.match(await place.run('backup', '-y', '--dest', join(place.base, 'images')), {
+    t.match(await place.here('backup', '-y'), { code: 1, stderr: /no "manta" in/ });
+    t.match(await place.here('backup', '-y', '--dest', join(place.base, 'images')), {
         code: 1,
         stderr: /is in the base directory/,
     });
-    t.match(await place.run('backup', '-y', '--dest', join(place.directory, 'nowhere')), {
+    t.match(await place.here('backup', '-y', '--dest', join(place.directory, 'nowhere')), {
         code: 1,
         stderr: /ENOENT/,
     });
@@ -220,10 +220,10 @@ void t.test('a restore that meets data, an empty place, a wrong passphrase', asy
     const place = backupPlace(t, 4);
     const passphrase = join(place.base, 'etc/backup.passphrase');
     writeFileSync(passphrase, 'one\n');
-    t.match(await place.run('backup', '--dest', place.dest, '-y'), { code: 0 });
+    t.match(await place.here('backup', '--dest', place.dest, '-y'), { code: 0 });
     const [snapshot = ''] = snapshots(place);
     t.notOk(readdirSync(join(place.dest, snapshot, 'etc')).includes('backup.passphrase'));
-    const restore = (...args: string[]) => place.run('restore', '--from', place.dest, '-y', ...args);
+    const restore = (...args: string[]) => place.here('restore', '--from', place.dest, '-y', ...args);
     const before = place.data();
     t.match(await restore(), { code: 1, stderr: /has data already \(4 records, 5 image files\)/ });
     rmSync(fileOf(place));
@@ -238,11 +238,11 @@ void t.test('a restore that meets data, an empty place, a wrong passphrase', asy
     writeFileSync(passphrase, 'two\n');
     t.match(await restore(), { code: 1, stderr: /cannot be decrypted/ });
     t.strictSame(differences(before, place.data()), [], 'the data is there nevertheless');
-    t.match(await place.run('restore', '-y'), {
+    t.match(await place.here('restore', '-y'), {
         code: 0,
         stdout: ['Manta is not configured: there is nothing to restore.'],
     });
-    t.match(await place.run('restore', '-y', '--from', place.directory), {
+    t.match(await place.here('restore', '-y', '--from', place.directory), {
         code: 1,
         stderr: /no complete snapshot/,
     });
