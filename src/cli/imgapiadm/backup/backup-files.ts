@@ -103,6 +103,15 @@ export class UnreadableError extends Error {
     }
 }
 
+/** A file of the base directory that was written to while it was read: another try may do better. */
+export class ChangedError extends Error {
+    override readonly name = 'ChangedError';
+
+    constructor() {
+        super('it changed while it was read');
+    }
+}
+
 /** Has what reading fails with told from what the use of the bytes fails with. */
 async function reading<T>(task: Promise<T>): Promise<T> {
     try {

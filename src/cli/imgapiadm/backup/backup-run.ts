@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { forEachParallel } from '../../../base/parallel.js';
 import {
     areaOf,
+    ChangedError,
     isSame,
     listArea,
     pathsOf,
@@ -59,7 +60,7 @@ export interface BackupCounts {
 
 /** Share of the last backup above which what is gone may have been lost instead of deleted. */
 const MAX_GONE = 0.2;
-/** How often a record is read again that is changed again and again meanwhile. */
+/** How often something is read again that is changed again and again meanwhile. */
 const MAX_TRIES = 10;
 
 /** More is gone than is likely to be meant. */
@@ -194,15 +195,20 @@ export class BackupRun {
         if (this.#unread.has(path)) {
             return true;
         }
-        try {
-            return await this.#placeReadable(path);
-        } catch (error) {
-            if (!(error instanceof UnreadableError)) {
-                throw error;
+        for (let tries = 1; ; tries += 1) {
+            try {
+                return await this.#placeReadable(path);
+            } catch (error) {
+                const isChanged = error instanceof ChangedError;
+                if (!isChanged && !(error instanceof UnreadableError)) {
+                    throw error;
+                }
+                if (!isChanged || tries === MAX_TRIES) {
+                    this.#unread.add(path);
+                    this.#problem(path, error.message);
+                    return true;
+                }
             }
-            this.#unread.add(path);
-            this.#problem(path, error.message);
-            return true;
         }
     }
 

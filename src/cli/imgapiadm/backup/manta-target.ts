@@ -7,7 +7,7 @@ import { startDigest } from '../../../base/digests/one-digest.js';
 import { writeFileDurably } from '../../../base/durable-files.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
 import type { ObjectStore } from '../../../remotes/object-store.js';
-import type { FileBytes, Files, KeptFile } from './backup-files.js';
+import { ChangedError, type FileBytes, type Files, type KeptFile } from './backup-files.js';
 import type { BackupTarget } from './backup-target.js';
 import { listBackup, md5Of } from './manta-tree.js';
 
@@ -128,7 +128,7 @@ export class MantaTarget implements BackupTarget {
     async #store(path: string, { size, chunks }: FileBytes): Promise<void> {
         const bytes = await buffer(chunks);
         if (bytes.length !== size) {
-            throw new Error('it changed while it was read');
+            throw new ChangedError();
         }
         const { objects, signal } = this.#options;
         await objects.put(path, bytes, {
@@ -154,7 +154,7 @@ export class MantaTarget implements BackupTarget {
                 await Promise.all([upload.write(chunk), digest.push(chunk)]);
             }
             if (sent !== size) {
-                throw new Error('it changed while it was read');
+                throw new ChangedError();
             }
             const stored = await upload.end();
             if (stored.md5 !== undefined && stored.md5 !== (await digest.end())) {

@@ -15,7 +15,7 @@ import { forEachParallel } from '../../../base/parallel.js';
 import { SyncedFile } from '../../../base/synced-file.js';
 import { timeStamp } from '../../../base/time-stamp.js';
 import { MARKER_FRESH_MS } from '../../../maintenance/owner-marker.js';
-import { listFiles, withFile, type FileBytes, type Files } from './backup-files.js';
+import { ChangedError, listFiles, withFile, type FileBytes, type Files } from './backup-files.js';
 import type { BackupTarget } from './backup-target.js';
 import { md5Of } from './manta-tree.js';
 import { listSnapshots, SNAPSHOT_FILE, type Snapshot, type SnapshotFacts } from './snapshots.js';
@@ -49,7 +49,7 @@ export async function writeCopy(path: string, { size, mtimeMs, chunks }: FileByt
             await file.write(chunk);
         }
         if (written !== size) {
-            throw new Error(`${written} bytes came instead of ${size}`);
+            throw new ChangedError();
         }
         if (mtimeMs !== undefined) {
             await handle.utimes(mtimeMs / 1000, mtimeMs / 1000);
