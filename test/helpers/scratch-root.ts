@@ -16,7 +16,7 @@ import { dirname, join } from 'node:path';
 /** Programs that dpkg and the scripts of a package may expect on every Debian system. */
 const PROGRAMS = (
     'sh bash dpkg dpkg-deb dpkg-split dpkg-query rm tar diff ldconfig start-stop-daemon readlink ln mv cp rmdir ' +
-    'install getent useradd nologin id dirname cat chmod chown ls mkdir find sed grep touch tail'
+    'install getent useradd nologin id dirname env cat chmod chown ls mkdir find sed grep touch tail'
 ).split(' ');
 /** What they open beside their libraries. */
 const FILES = ['/etc/nsswitch.conf', '/etc/ld.so.conf', '/etc/debian_version', '/etc/login.defs'];
@@ -34,6 +34,26 @@ export interface RootResult {
     readonly status: number | null;
     readonly stdout: string;
     readonly stderr: string;
+}
+
+/** How to run a command there; by default as root. */
+export interface RunOptions {
+    /** A user of that system and the group of the same name, or number. */
+    readonly user?: string | undefined;
+    readonly directory?: string;
+    readonly environment?: Readonly<Record<string, string>>;
+    /** Directories of this machine, by their paths there: but for these and /tmp, nothing can be written. */
+    readonly sealed?: Readonly<Record<string, string>>;
+}
+
+function sealingMounts(directories: Readonly<Record<string, string>>): string[] {
+    const mounts = Object.entries(directories).map(([path, from]) => `mount --bind '${from}' "$0${path}"`);
+    return [
+        'mount --bind "$0" "$0"',
+        'mount -o remount,bind,ro "$0"',
+        ...mounts,
+        'mount -t tmpfs tmpfs "$0/tmp"',
+    ];
 }
 
 /** Switches that give a process mounts of its own, and the rights of root to those who have them not. */
@@ -116,9 +136,9 @@ export class ScratchRoot {
         return readFileSync(this.at(path), 'utf8');
     }
 
-    /** Runs a command there to its end, as root, or as a user of that system. */
-    run(command: readonly string[], user?: string): Promise<RootResult> {
-        const child = this.start(command, user);
+    /** Runs a command there to its end. */
+    run(command: readonly string[], how: RunOptions = {}): Promise<RootResult> {
+        const child = this.start(command, how);
         const output = { stdout: '', stderr: '' };
         child.stdout?.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()));
         child.stderr?.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()));
@@ -131,12 +151,17 @@ export class ScratchRoot {
         });
     }
 
-    /** Starts a command there, in a directory of that system. */
-    start(command: readonly string[], user?: string, directory = '/'): ChildProcess {
-        const setUp = 'mount --rbind /dev "$0/dev" && mount --rbind /proc "$0/proc" && exec chroot';
+    /** Starts a command there. */
+    start(command: readonly string[], how: RunOptions = {}): ChildProcess {
+        const { user, directory = '/', environment = {}, sealed } = how;
         // Without root's rights there is but one user, whom all names mean.
         const as = user === undefined || !IS_ROOT ? '' : ` --userspec=${user}:${user}`;
-        const script = `${setUp}${as} "$0" sh -c 'cd "$0" && exec "$@"' "$@"`;
+        const script = [
+            ...(sealed === undefined ? [] : sealingMounts(sealed)),
+            'mount --rbind /dev "$0/dev"',
+            'mount --rbind /proc "$0/proc"',
+            `exec chroot${as} "$0" sh -c 'cd "$0" && exec "$@"' "$@"`,
+        ].join(' && ');
         // Each of them becomes the next one, so the process that is waited for is the command.
         const child = spawn('unshare', [...UNSHARE, 'sh', '-c', script, this.path, directory, ...command], {
             env: {
@@ -144,6 +169,7 @@ export class ScratchRoot {
                 TZ: 'UTC',
                 HOME: '/root',
                 DEBIAN_FRONTEND: 'noninteractive',
+                ...environment,
             },
             stdio: ['ignore', 'pipe', 'pipe'],
         });

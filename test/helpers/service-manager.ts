@@ -73,7 +73,7 @@ export class ServiceManager {
     /** Runs a unit that ends by itself, as its timer would. */
     async runOnce(name: string): Promise<RootResult> {
         const { command, user } = this.#unit(name);
-        return this.#root.run(command, user);
+        return this.#root.run(command, { user });
     }
 
     /** Starts a service as its unit says. @throws Error with what the checks before it say */
@@ -83,10 +83,10 @@ export class ServiceManager {
             if (!existsSync(this.#root.at(path))) throw new Error(`${name}: no ${path}`);
         }
         for (const command of unit.before) {
-            const { status, stdout, stderr } = await this.#root.run(command, unit.user);
+            const { status, stdout, stderr } = await this.#root.run(command, { user: unit.user });
             if (status !== 0) throw new Error(`${name}: ${stdout}${stderr}`);
         }
-        const child = this.#root.start(unit.command, unit.user, unit.directory);
+        const child = this.#root.start(unit.command, { user: unit.user, directory: unit.directory });
         const service = { unit, child, output: [] as string[] };
         for (const stream of [child.stdout, child.stderr]) {
             stream?.on('data', (chunk: Buffer) => service.output.push(chunk.toString()));

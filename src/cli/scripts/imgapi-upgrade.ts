@@ -114,13 +114,8 @@ async function upgrade({ parsed, environment, terminal }: Invocation): Promise<n
     const instances = new Instances(await findServiceManager(environment), (port) =>
         urlOfConfig(loadConfig(config, port === undefined ? {} : { overrides: { port } })),
     );
-    const restart = () => restartAll(instances, terminal);
-    try {
-        await replace(versions, { directory, before }, restart, terminal);
-        return 0;
-    } finally {
-        await instances.close();
-    }
+    await replace(versions, { directory, before }, () => restartAll(instances, terminal), terminal);
+    return 0;
 }
 
 /** Puts another version of the server into service, or the one before (operations 3.2, 5.4). */

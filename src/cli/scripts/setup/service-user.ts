@@ -49,8 +49,17 @@ export async function makeUser(name: string, home: string, environment: NodeJS.P
     }
 }
 
+/** The name of this process's user; a container may run as one who has none, only a number. */
+function currentName(uid: number): string {
+    try {
+        return userInfo().username;
+    } catch {
+        return String(uid);
+    }
+}
+
 /** Who runs this process. */
 export function currentUser(): { readonly name: string; readonly isRoot: boolean } {
-    const { username, uid } = userInfo();
-    return { name: username, isRoot: uid === 0 };
+    const uid = process.getuid?.() ?? -1;
+    return { name: currentName(uid), isRoot: uid === 0 };
 }

@@ -1,11 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { HttpClient } from '../../../base/http-client.js';
+import { askServer, isPong, waitForPong } from '../../imgapiadm/ask-ping.js';
 import type { ServiceManager } from '../../service-manager.js';
 
 const PORT_RE = /^imgapi@(\d+)\.service$/;
-const PING_LIMIT_MS = 3_000;
-const ANSWER_LIMIT_MS = 60_000;
-const PAUSE_MS = 200;
+/** Half a second apart. */
+const TRIES = 120;
 
 /** Where a process of the server answers: by port, or without one where the configuration says. */
 export type UrlOfPort = (port: number | undefined) => string;
@@ -14,11 +12,6 @@ export type UrlOfPort = (port: number | undefined) => string;
 export class Instances {
     readonly #manager: ServiceManager | undefined;
     readonly #urlOf: UrlOfPort;
-    readonly #http = new HttpClient({
-        // It is on this machine: what its certificate says is for others.
-        config: { current: { maxSockets: 1, serverName: 'imgapi-upgrade', allowInsecure: true } },
-        retryDelaysMs: [],
-    });
 
     /** @param manager absent: there is none that runs, and no process of it */
     constructor(manager: ServiceManager | undefined, urlOf: UrlOfPort) {
@@ -30,7 +23,9 @@ export class Instances {
     async running(): Promise<readonly string[]> {
         const all = (await this.#manager?.instances()) ?? [];
         const names = all.filter(({ isRunning }) => isRunning).map(({ name }) => name);
-        const writes = await Promise.all(names.map((name) => this.#answers(name, '?role=writer')));
+        const writes = await Promise.all(
+            names.map((name) => askServer(this.#url(name), '/ping?role=writer').then(isPong, () => false)),
+        );
         return [...names.filter((_, index) => !writes[index]), ...names.filter((_, index) => writes[index])];
     }
 
@@ -38,32 +33,13 @@ export class Instances {
     async restart(name: string): Promise<void> {
         await this.#manager?.stop([name]);
         await this.#manager?.start([name]);
-        const end = Date.now() + ANSWER_LIMIT_MS;
-        while (!(await this.#answers(name))) {
-            if (Date.now() > end) {
-                throw new Error(`${name} does not answer on ${this.#url(name)}`);
-            }
-            await delay(PAUSE_MS);
+        if (!(await waitForPong(this.#url(name), TRIES))) {
+            throw new Error(`${name} does not answer on ${this.#url(name)}`);
         }
-    }
-
-    /** Lets go of what was used to ask. */
-    close(): Promise<void> {
-        return this.#http.close();
     }
 
     #url(name: string): string {
         const port = PORT_RE.exec(name)?.[1];
         return this.#urlOf(port === undefined ? undefined : Number(port));
-    }
-
-    async #answers(name: string, query = ''): Promise<boolean> {
-        const url = `${this.#url(name)}/ping${query}`;
-        try {
-            await this.#http.json({ url, peer: 'image-server', signal: AbortSignal.timeout(PING_LIMIT_MS) });
-            return true;
-        } catch {
-            return false;
-        }
     }
 }
