@@ -1,3 +1,4 @@
+import { benchCheckFiles } from './check-files.js';
 import { benchDatacenter } from './datacenter.js';
 import { benchDocker } from './docker.js';
 import { benchManyImages } from './many-images.js';
@@ -6,6 +7,7 @@ import { benchTransfers } from './transfers.js';
 
 /** All measurements by name; `make bench` runs them all, `make bench BENCH=name` one. */
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
+    'check-files': () => benchCheckFiles(),
     datacenter: () => benchDatacenter(),
     docker: () => benchDocker(),
     'many-images': () => benchManyImages(),

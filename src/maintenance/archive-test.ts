@@ -14,7 +14,7 @@ export interface ArchiveTest extends SlotSink<ArchiveVerdict> {
 }
 
 /** Bytes that are unpacked at a time, and thrown away. */
-const CHUNK_SIZE = 1_048_576;
+const CHUNK_SIZE = 262_144;
 
 /** Unpacks gzip in this process, on its threads. */
 class GunzipTest implements ArchiveTest {

@@ -13,14 +13,18 @@ import { durationText } from './quantities.js';
 import type { RetryOptions } from './retries.js';
 import { VALID_STORAGES } from '../../base/constants.js';
 
+/** Whoever reads the result has gone. */
+function leave(): void {
+    process.exit(EXIT.failed);
+}
+
 async function start(invocation: Invocation): Promise<number> {
     const { terminal, environment } = invocation;
     const order = checkOrder(invocation);
     const interrupt = new Interrupt();
     let run: CheckRun | undefined;
-    interrupt.listen({ onFirst: () => undefined, onSecond: () => run?.summarize() });
-    // Whoever reads the result has gone.
-    process.stdout.on('error', () => process.exit(EXIT.failed));
+    const unlisten = interrupt.listen({ onFirst: () => undefined, onSecond: () => run?.summarize() });
+    process.stdout.on('error', leave);
     const retries: RetryOptions = {
         signal: interrupt.signal,
         onRetry: (error, pauseMs) =>
@@ -43,6 +47,8 @@ async function start(invocation: Invocation): Promise<number> {
         return interrupt.status;
     } finally {
         await source?.close();
+        process.stdout.off('error', leave);
+        unlisten();
     }
 }
 
@@ -61,9 +67,10 @@ export const checkFilesCommand: Subcommand = {
         '"bzip2" or "xz" such archives are not tested; their images are neither good nor bad.',
         '',
         'Files that were good are remembered in run/check-files.json of the base directory, and not read',
-        'again until they or their records change; not so with --url. If there is a directory',
-        `${OLD_CACHE_DIRECTORY}, or the one ${OLD_CACHE_VARIABLE} names, results are kept`,
-        'there: in check-files.json, with --docker-v2 in check-files-v2.json.',
+        'again until they or their records change: a run that was broken off goes on where it was. Not so',
+        `with --url. If there is a directory ${OLD_CACHE_DIRECTORY}, or the one`,
+        `${OLD_CACHE_VARIABLE} names, results are kept there: in check-files.json, with --docker-v2 in`,
+        'check-files-v2.json.',
     ],
     options: [
         { name: 'force', short: 'f', help: ['Check also what is remembered as good.'] },

@@ -1,10 +1,9 @@
-import { OutgoingError } from '../../../base/http-errors.js';
+import { OutgoingError, toOutgoingError } from '../../../base/http-errors.js';
 import type { FileSource } from '../../../maintenance/verify-file.js';
 import type { ImageServerClient } from '../../../remotes/imgapi/image-server-client.js';
 import { imagesOfPages } from '../../../remotes/imgapi/list-pages.js';
 import { failureFacts } from '../failure-text.js';
-import type { RetryOptions } from '../retries.js';
-import { withRetries } from '../retries.js';
+import { withRetries, type RetryOptions } from '../retries.js';
 import { connectToServer, type ServerAccess } from '../server-access.js';
 import { imageOfDocument, indexOf, type CheckedImage } from './checked-image.js';
 import { BadFile, type CheckSource } from './check-source.js';
@@ -16,18 +15,35 @@ const STATES = { state: 'all', inclAdminFields: 'true', channel: '*' };
 const CORRUPT = / is corrupt in storage$/;
 
 /** Files as a server sends them. */
-function filesOf(client: ImageServerClient): FileSource {
+function filesOf(client: ImageServerClient, signal: AbortSignal): FileSource {
     return {
-        stat: (uuid, name) => client.fileFacts(uuid, name, new AbortController().signal),
+        stat: async (uuid, name) => {
+            try {
+                return await client.fileFacts(uuid, name, signal);
+            } catch (error) {
+                if (!isServerError(error)) {
+                    throw error;
+                }
+                // Only with a body does a server say what is wrong.
+                const opened = await client.openFile(uuid, name, signal);
+                opened?.stream.destroy();
+                return opened;
+            }
+        },
         open: (uuid, name, { signal }) => client.openFile(uuid, name, signal),
     };
 }
 
-/** A corrupt file, in the words of the server that noticed it; any other failure as it is. */
+function isServerError(error: unknown): error is OutgoingError {
+    return error instanceof OutgoingError && error.status === 500;
+}
+
+/** A corrupt file, in the words of the server that noticed it; else how the request failed. */
 function explain(error: unknown): unknown {
     const { message } = failureFacts(error);
-    const isOfFile = error instanceof OutgoingError && error.status === 500 && CORRUPT.test(message);
-    return isOfFile ? new BadFile(message, { cause: error }) : error;
+    return isServerError(error) && CORRUPT.test(message)
+        ? new BadFile(message, { cause: error })
+        : toOutgoingError(error, 'image server');
 }
 
 async function* imagesOf(
@@ -35,9 +51,12 @@ async function* imagesOf(
     filters: Readonly<Record<string, string>>,
     retries: RetryOptions,
 ): AsyncIterable<CheckedImage> {
-    const pages = imagesOfPages((marker) =>
-        withRetries(() => client.documents(filters, marker, retries.signal), retries),
-    );
+    const pages = imagesOfPages((marker) => {
+        const ask = (): ReturnType<typeof client.documents> =>
+            client.documents(filters, marker, retries.signal);
+        // A server that does not answer the very first question is not there.
+        return marker === undefined ? ask() : withRetries(ask, retries);
+    });
     for await (const document of pages) {
         yield imageOfDocument(document);
     }
@@ -51,7 +70,7 @@ export async function openServer(
 ): Promise<CheckSource> {
     const server = await connectToServer(access, calls + OTHER_CALLS);
     const { client } = server;
-    const files = filesOf(client);
+    const files = filesOf(client, retries.signal);
     const { channel } = access;
     const filters = { ...STATES, ...(channel === undefined ? {} : { channel }) };
     return {

@@ -100,7 +100,7 @@ export class CheckRun {
         return bad === 0 && failed > 0 ? EXIT.failed : Math.min(bad, MAX_BAD);
     }
 
-    /** Lists all images: what is based on one that is bad is to be told, too. @throws Error for an unknown uuid */
+    /** Lists all images, in the order of their uuids: what is based on one that is bad is to be told, too. @throws Error for an unknown uuid */
     async #select(): Promise<readonly OpenImage[]> {
         const { order, source, terminal, interrupt } = this.#options;
         const unknown = new Set(order.uuids);
@@ -120,7 +120,7 @@ export class CheckRun {
         if (source.unreadable > 0) {
             terminal.note(`${source.unreadable} records cannot be read: see "imgapiadm fsck"`);
         }
-        return selected;
+        return selected.sort((a, b) => (a.image.uuid < b.image.uuid ? -1 : 1));
     }
 
     async #openCache(): Promise<CheckCache> {

@@ -1,5 +1,10 @@
 import { DigestPool } from '../../../base/digests/digest-pool.js';
-import { type SeenFile, verifyFile, type Verdict } from '../../../maintenance/verify-file.js';
+import {
+    type ExpectedFile,
+    type SeenFile,
+    verifyFile,
+    type Verdict,
+} from '../../../maintenance/verify-file.js';
 import { failureText } from '../failure-text.js';
 import { withRetries, type RetryOptions } from '../retries.js';
 import type { CacheLevel } from './cache-format.js';
@@ -137,7 +142,7 @@ export class FileChecker {
         }
         const verify = async (): Promise<Verdict> => {
             try {
-                return await verifyFile(storage, uuid, file.name, file.expected, {
+                return await verifyFile(storage, uuid, file.name, this.#expectedOf(file), {
                     level: this.#reads(file) ? 'read' : 'stat',
                     signal,
                     pool: this.#pool,
@@ -161,6 +166,12 @@ export class FileChecker {
             this.#givenUp.failed(file.stor, failureText(error));
             throw error;
         }
+    }
+
+    /** A simple check is about the size alone, also where more is told. */
+    #expectedOf({ expected }: CheckedFile): ExpectedFile {
+        const { size } = expected;
+        return this.#options.thoroughness === 'simple' && size !== undefined ? { size } : expected;
     }
 
     #reads({ stor }: CheckedFile): boolean {
