@@ -20,6 +20,9 @@ export const KEY_NAME = `${DATACENTER} imgapi key`;
 
 const LIMIT_MS = 60_000;
 
+/** Made once: it takes a while. */
+let certificate: ReturnType<typeof selfSigned> | undefined;
+
 /** How a script ended. */
 export interface ScriptExit {
     readonly code: number | null;
@@ -97,8 +100,8 @@ function datacenterMetadata(ufds: UfdsDouble, vmapi: VmapiDouble): Readonly<Reco
 
 /** Starts a datacenter whose Manta learns at once which keys the operator has. */
 export async function startSetupPlace(t: Test, options: MantaPlaceOptions = {}): Promise<SetupPlace> {
-    const ufds = await UfdsDouble.start({ tls: selfSigned('127.0.0.1') });
-    const { double: manta } = await startManta(t, options);
+    const ufds = await UfdsDouble.start({ tls: (certificate ??= selfSigned('127.0.0.1')) });
+    const { double: manta } = await startManta(t, { kind: 'ecdsa', ...options });
     ufds.onKey = ({ openssh }) => manta.addKey('admin', openssh);
     const sapi = await new SapiDouble().start();
     const vmapi = await new VmapiDouble().start();
