@@ -15,6 +15,7 @@ const root = dirname(docs);
 export const PAGES = [
     { source: 'docs/user-guide.md', path: '', title: 'User guide' },
     { source: 'docs/operator-guide.md', path: 'operator-guide', title: 'Operator guide' },
+    { source: 'docs/imgapiadm.md', path: 'imgapiadm', title: 'imgapiadm' },
     { source: 'docs/architecture.md', path: 'architecture', title: 'Architecture' },
     { source: 'docs/decisions.md', path: 'decisions', title: 'Decisions' },
     { source: 'docs/dependencies.md', path: 'dependencies', title: 'Dependencies' },

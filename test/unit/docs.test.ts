@@ -227,7 +227,7 @@ void t.test('built pages stand alone and their links resolve', async (t) => {
     const html = files.filter((name) => name.endsWith('.html'));
     t.same(
         sorted(html),
-        ['architecture', 'changes', 'decisions', 'dependencies', 'operator-guide', '']
+        ['architecture', 'changes', 'decisions', 'dependencies', 'imgapiadm', 'operator-guide', '']
             .map((name) => posix.join(name, 'index.html'))
             .sort(),
     );

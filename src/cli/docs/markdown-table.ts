@@ -4,6 +4,9 @@ export interface Table {
     readonly rows: readonly (readonly string[])[];
 }
 
+/** What can be put into a page: a table, or Markdown of any kind. */
+export type Filling = Table | { readonly markdown: string };
+
 const START = /^<!-- table:([a-z-]+) -->$/;
 const END = '<!-- /table -->';
 
@@ -15,8 +18,11 @@ function line(cells: readonly string[]): string {
     return `| ${cells.map(cell).join(' | ')} |`;
 }
 
-/** A table as Markdown. */
-function renderTable({ columns, rows }: Table): string {
+function render(filling: Filling): string {
+    if ('markdown' in filling) {
+        return filling.markdown;
+    }
+    const { columns, rows } = filling;
     return [line(columns), line(columns.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
@@ -30,7 +36,7 @@ export function tableNames(text: string): string[] {
  *
  * @throws Error for a name without a table and for a start without an end
  */
-export function fillTables(text: string, tables: ReadonlyMap<string, Table>): string {
+export function fillTables(text: string, tables: ReadonlyMap<string, Filling>): string {
     const filled: string[] = [];
     let open: string | undefined;
     for (const one of text.split('\n')) {
@@ -46,7 +52,7 @@ export function fillTables(text: string, tables: ReadonlyMap<string, Table>): st
             if (open !== undefined || table === undefined) {
                 throw new Error(open === undefined ? `no table "${name}"` : `table "${open}" has no end`);
             }
-            filled.push('', renderTable(table));
+            filled.push('', render(table));
             open = name;
         }
     }
