@@ -7,6 +7,9 @@ import { TOOL, toolCommand } from './imgapiadm/tool-command.js';
 import { usageProblem, type ParsedOptions } from './options.js';
 import type { TableCommand } from './table-command.js';
 
+/** How long what is left of connections may keep a command from ending that is done, milliseconds. */
+const LAST_WAIT_MS = 500;
+
 /** What was given, if it is without unknown and misused options. @throws UsageError */
 function correct({ parsed }: TableCommand): ParsedOptions {
     const problem = usageProblem(parsed);
@@ -112,3 +115,5 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 process.exitCode = await main(process.argv.slice(2));
+// Clients of other services end pauses between attempts to connect late, which nobody needs to wait for.
+setTimeout(() => process.exit(), LAST_WAIT_MS).unref();

@@ -22,6 +22,8 @@ export interface Damage {
     readonly findings: readonly (readonly [check: string, severity: string, message?: RegExp])[];
     /** The record after `--fix-safe`; `gone`: deleted; absent: as before. */
     readonly fixed?: Json | 'gone';
+    /** Its manifest in the archive. */
+    readonly archived?: Json;
     /** Findings that `--fix-safe` leaves, where it repairs others. */
     readonly left?: readonly string[];
 }
@@ -75,6 +77,21 @@ const EXPIRED = {
     expires_at: '2020-02-02T00:00:00.000Z',
 };
 const MISSING = '00000000-dead-4000-8000-000000000000';
+const ARCHIVED = {
+    v: 2,
+    uuid: damagedUuid(6),
+    owner: OWNER,
+    name: 'image-6',
+    version: '1.0.0',
+    state: 'active',
+    disabled: false,
+    public: false,
+    published_at: '2020-01-01T00:00:00.000Z',
+    type: 'zone-dataset',
+    os: 'smartos',
+    files: [{ sha1: file['sha1'], size: file['size'], compression: 'gzip' }],
+    description: 'archived',
+};
 const CUT = JSON.stringify(goodRecord(2), null, 2).slice(0, -40);
 
 /** Each row of operations 2.5 that does not depend on channels, accounts or the mode of the server. */
@@ -83,6 +100,14 @@ export const DAMAGES: readonly Damage[] = [
     { name: 'cut short', uuid: damagedUuid(2), record: CUT, findings: [['unparsable', 'error', /bad JSON/]] },
     { name: 'empty', uuid: damagedUuid(3), record: '', findings: [['unparsable', 'error', /empty/]] },
     { name: 'no object', uuid: damagedUuid(4), record: 'null', findings: [['unparsable', 'error']] },
+    {
+        name: 'cut short, and archived',
+        uuid: damagedUuid(6),
+        record: CUT,
+        archived: ARCHIVED,
+        findings: [['unparsable', 'error', /bad JSON/]],
+        fixed: { ...goodRecord(6, { files: [{ ...file, mtime: FILE_TIME }] }), description: 'archived' },
+    },
     damage(5, 'another uuid', { uuid: damagedUuid(99) }, [['uuid', 'error', new RegExp(damagedUuid(99))]]),
     {
         name: 'a foreign file',
@@ -221,12 +246,24 @@ export function plantRecord(baseDir: string, name: string, record: Json | string
     mkdirSync(join(baseDir, 'manifests'), { recursive: true });
     writeFileSync(join(baseDir, 'manifests', name), text);
     if (typeof record !== 'string' && record['files'] !== undefined) {
-        const directory = imageDirectory(baseDir, name.slice(0, -'.raw'.length));
-        const path = join(directory, 'file0');
-        mkdirSync(directory, { recursive: true });
-        writeFileSync(path, BYTES);
-        utimesSync(path, new Date(FILE_TIME), new Date(FILE_TIME));
+        plantFile(baseDir, name.slice(0, -'.raw'.length));
     }
+}
+
+/** Writes the archived manifest of an image, whose file is there. */
+export function plantArchived(baseDir: string, uuid: string, manifest: Json): void {
+    const directory = join(baseDir, 'archive', uuid.slice(0, 3));
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, `${uuid}.json`), JSON.stringify(manifest, null, 2), { mode: 0o640 });
+    plantFile(baseDir, uuid);
+}
+
+function plantFile(baseDir: string, uuid: string): void {
+    const directory = imageDirectory(baseDir, uuid);
+    const path = join(directory, 'file0');
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(path, BYTES);
+    utimesSync(path, new Date(FILE_TIME), new Date(FILE_TIME));
 }
 
 /** Writes the configuration of a server, and returns its path. */

@@ -10,6 +10,7 @@ import {
     fileOf,
     goodRecord,
     longChain,
+    plantArchived,
     plantConfig,
     plantRecord,
     type Damage,
@@ -33,7 +34,9 @@ function place(t: Test, config: Readonly<Record<string, unknown>> = {}) {
 function damagedPlace(t: Test) {
     const made = place(t);
     for (const damage of DAMAGES) {
-        if (damage.record !== undefined) plantRecord(made.base, fileOf(damage), damage.record);
+        const { record, archived, uuid } = damage;
+        if (record !== undefined) plantRecord(made.base, fileOf(damage), record);
+        if (archived !== undefined) plantArchived(made.base, uuid, archived);
     }
     // What the expired placeholder leaves behind if only its record goes.
     const left = imageDirectory(made.base, damagedUuid(40));
@@ -128,7 +131,7 @@ await t.test('what is safe is repaired as stated, and nothing else is touched', 
     const { code, stdout, stderr } = await fsck('-c', config, '-j', '-q', '--fix-safe', '-y');
     t.equal(code, 1, stderr.join('\n'));
     const { of, summary } = reported(stdout);
-    const changes: string[] = ['+ archive/', '+ run/', '+ quarantine/', '+ archive/bad/'];
+    const changes: string[] = ['+ run/', '+ quarantine/'];
     for (const damage of DAMAGES) {
         const { name, uuid, record, fixed, left = [] } = damage;
         const path = `manifests/${fileOf(damage)}`;
@@ -153,9 +156,14 @@ await t.test('what is safe is repaired as stated, and nothing else is touched', 
         if (fixed === 'gone') {
             changes.push(`- ${path}`);
         } else if (fixed !== undefined) {
-            changes.push(`~ ${path}`, `+ archive/bad/${uuid}.json`);
+            changes.push(`~ ${path}`);
+            if (damage.archived === undefined) changes.push(`+ archive/bad/${uuid}.json`);
             const { raw, text } = storedRecord(base, uuid);
-            t.strictSame(raw, { ...(record as object), ...fixed }, `${name}: ${text}`);
+            t.strictSame(
+                raw,
+                typeof record === 'string' ? fixed : { ...record, ...fixed },
+                `${name}: ${text}`,
+            );
             t.equal(text, JSON.stringify(raw, null, 2));
             t.strictSame(
                 problemsForOthers(raw, { mode: 'private', channels: false }),
@@ -165,14 +173,15 @@ await t.test('what is safe is repaired as stated, and nothing else is touched', 
         }
     }
     const directory = `images/bad/${damagedUuid(40)}`;
-    changes.push(`- ${directory}/`, `- ${directory}/file0`, '+ run/deletes/');
+    changes.push(`- ${directory}/`, `- ${directory}/file0`, '+ run/deletes/', '+ run/uploads/');
     const found = differences(before, treeOf(base));
     const kept = found.filter((one) => one.startsWith('+ quarantine/bad'));
-    t.equal(kept.length, 2, 'records that nobody could use are kept');
-    for (const [index, n] of [22, 23].entries()) {
+    t.equal(kept.length, 3, 'records that nobody could use are kept');
+    for (const [index, n] of [6, 22, 23].entries()) {
         const copy = (kept[index] ?? '').slice('+ '.length);
         const { record } = DAMAGES.find(({ uuid }) => uuid === damagedUuid(n)) ?? {};
-        t.equal(readFileSync(join(base, copy), 'utf8'), JSON.stringify(record, null, 2));
+        const was = typeof record === 'string' ? record : JSON.stringify(record, null, 2);
+        t.equal(readFileSync(join(base, copy), 'utf8'), was);
     }
     t.strictSame(found.filter((one) => !kept.includes(one)).sort(), [...new Set(changes)].sort());
     t.match(summary, {
@@ -333,17 +342,20 @@ await t.test('a running server: reading goes beside it, repairs do not', async (
     plantRecord(baseDir, `${damagedUuid(1)}.raw`, goodRecord(1, { tags: ['a=b'] }));
     const before = treeOf(join(baseDir, 'manifests'));
     const environment = { IMGAPITEST_LOCAL_BASE_DIR: baseDir };
-    const [reading, dry, repairing] = await Promise.all([
+    const [reading, dry, repairing, reindexing] = await Promise.all([
         runTool(['fsck', '-c', configPath], environment),
         runTool(['fsck', '-c', configPath, '--fix-safe', '-n'], environment),
         runTool(['fsck', '-c', configPath, '--fix-safe', '-y'], environment),
+        runTool(['reindex', '-c', configPath, '-y'], environment),
     ]);
     t.equal(reading.code, 1, reading.stderr);
     t.match(reading.stdout.at(-1), '1 record: 0 errors, 1 warning, 0 notes; 1 can be fixed with --fix-safe');
     t.equal(dry.code, 1);
     t.match(dry.stdout[0], /would be fixed/);
-    t.equal(repairing.code, 252);
-    t.match(repairing.stderr, /a server holds run\/imgapi.lock in .*: stop it, or use it with --url/);
+    for (const { code, stderr } of [repairing, reindexing]) {
+        t.equal(code, 252);
+        t.match(stderr, /a server holds run\/imgapi.lock in .*: stop it, or use it with --url/);
+    }
     t.strictSame(differences(before, treeOf(join(baseDir, 'manifests'))), []);
     await server.stop();
 });

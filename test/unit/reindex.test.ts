@@ -6,7 +6,7 @@ import { fsckCommand } from '#lib/cli/imgapiadm/fsck.js';
 import { reindexCommand } from '#lib/cli/imgapiadm/reindex.js';
 import type { MorayDouble } from '../doubles/moray/moray-double.js';
 import { MorayClient } from '../doubles/moray/client.js';
-import { AdminTool, runTool } from '../helpers/admin-tool.js';
+import { AdminTool } from '../helpers/admin-tool.js';
 import { damagedUuid, goodRecord, plantConfig, plantRecord } from '../helpers/damaged-records.js';
 import { differences, treeOf } from '../helpers/data-tree.js';
 import { GOLDEN, plantGolden } from '../helpers/golden-records.js';
@@ -14,7 +14,7 @@ import type { Place } from '../helpers/golden-forms.js';
 import type { Document } from '../helpers/http-client.js';
 import { startMoray } from '../helpers/moray-databases.js';
 import { problemsOfWritten, storedRecord, unexpectedNames } from '../helpers/record-rules.js';
-import { ServerProcess, temporaryDirectory } from '../helpers/server-process.js';
+import { temporaryDirectory } from '../helpers/server-process.js';
 import { runHere } from '../helpers/subcommand-run.js';
 
 t.setTimeout(120_000);
@@ -114,16 +114,6 @@ await t.test('records that nobody can use are left as they are', async (t) => {
     t.strictSame(differences(before, treeOf(join(base, 'manifests'))), [`~ ${damagedUuid(3)}.raw`]);
     t.match(await runHere(reindexCommand, ['-c', config, '-q']), { code: 251 });
     t.match(await runHere(reindexCommand, ['-c', config, '-q', '-y', damagedUuid(1)]), { code: 251 });
-});
-
-await t.test('not while a server is running', async (t) => {
-    const server = await ServerProcess.start();
-    t.teardown(() => server.kill());
-    const environment = { IMGAPITEST_LOCAL_BASE_DIR: server.baseDir };
-    const { code, stderr } = await runTool(['reindex', '-y', '-c', server.configPath], environment);
-    t.equal(code, 252);
-    t.match(stderr, /a server holds run\/imgapi.lock/);
-    await server.stop();
 });
 
 /** Columns that were added to buckets of the first servers later (operations 5.5, rows 010 and 011). */

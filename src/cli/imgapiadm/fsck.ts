@@ -14,7 +14,7 @@ import { IMAGE_CHECKS } from './fsck/image-checks.js';
 import { INVALID, RECORD_CHECKS } from './fsck/record-checks.js';
 import { repairAll, type Repaired } from './fsck/repairs.js';
 import { Report, type Ending } from './fsck/report.js';
-import { openForFsck, purgeWith, type FsckOrder, type Opened } from './fsck/run.js';
+import { openForFsck, purgeWith, restoreWith, type FsckOrder, type Opened } from './fsck/run.js';
 import { Interrupt } from './interrupt.js';
 import { terminalLog } from './offline/terminal-log.js';
 import { showProgress } from './progress.js';
@@ -110,6 +110,7 @@ async function repair(
         place,
         fixes,
         purge: await purgeWith(data, log, interrupt.signal),
+        restore: restoreWith(data, invocation.terminal, interrupt.signal),
         isThere: async (file) =>
             (await unlessMissing(stat(join(data.directories.manifests, file)))) !== undefined,
         signal: interrupt.signal,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { forEachParallel } from '../../base/parallel.js';
 import { recordFileName, uuidOfFile } from '../../database/local/file-names.js';
+import { isObject } from '../../manifest/coerce.js';
 import { toModernForm } from '../../manifest/modern-form.js';
 import { isAgreed, requireWayToAsk } from './asking.js';
 import type { Invocation, Subcommand } from './command.js';
@@ -51,6 +52,11 @@ function isSame(given: StoredRecord, present: StoredEntry, { rules }: Parts): bo
         : isDeepStrictEqual(given.data, present.data);
 }
 
+/** Whether the bytes of a file have to say how it is compressed: a guess must not become what is stored. */
+function lacksCompression({ data: { files } }: StoredRecord): boolean {
+    return Array.isArray(files) && files.some((file) => isObject(file) && !file['compression']);
+}
+
 /** Stores one record. @throws what the database throws */
 async function importOne(
     given: StoredRecord,
@@ -62,6 +68,9 @@ async function importOne(
     const read = readByRules(given.current, uuid, rules);
     if ('problem' in read) {
         return { result: 'unusable', reason: read.problem };
+    }
+    if (lacksCompression(given) && (await data.localStorage.stat(uuid, 'file0')) === undefined) {
+        return { result: 'unusable', reason: 'its file has no "compression", and is not here to tell' };
     }
     const present = await records.find(uuid);
     if (present !== undefined && isSame(given, present, parts)) {

@@ -7,6 +7,7 @@ export const ENTRY_CHECKS: Readonly<Record<StrayEntry['kind'], Check>> = {
         name: 'unparsable',
         severity: 'error',
         finds: 'a record that is cut short or is no JSON',
+        fix: 'makes it again of the archived manifest and the files, as "imgapiadm repair --from-archive" does',
     },
     foreign: {
         name: 'foreign',
@@ -42,9 +43,12 @@ export const STRUCTURE: Check = {
     finds: 'on Moray: index columns that are missing (warn) or of another type',
 };
 
-/** What is found out by an entry that is no record. */
-export function strayFinding({ kind, file, uuid, reason }: StrayEntry): Finding {
-    const { name, severity, fix } = ENTRY_CHECKS[kind];
+/** What is found out by an entry that is no record. @param fixable default: as the check says */
+export function strayFinding(
+    { kind, file, uuid, reason }: StrayEntry,
+    fixable = ENTRY_CHECKS[kind].fix !== undefined,
+): Finding {
+    const { name, severity } = ENTRY_CHECKS[kind];
     return {
         check: name,
         severity,
@@ -52,7 +56,7 @@ export function strayFinding({ kind, file, uuid, reason }: StrayEntry): Finding 
         file,
         ...(uuid === undefined ? {} : { uuid }),
         advice: kind === 'unparsable' && uuid !== undefined ? [restoreLine(uuid)] : [],
-        fixable: fix !== undefined,
+        fixable,
     };
 }
 

@@ -7,6 +7,7 @@ import { toModernForm } from '../../../manifest/modern-form.js';
 import { computeState } from '../../../manifest/state.js';
 import { tagsToSearch } from '../../../manifest/tags.js';
 import type { RawImage } from '../../../manifest/types.js';
+import { entryText } from '../records/record-run.js';
 import type { Data } from '../records/stored-records.js';
 import { CHANNELS } from './channel-check.js';
 import type { Complaint, RecordCheck, Subject } from './check.js';
@@ -225,7 +226,5 @@ export const INVALID: RecordCheck = {
     look: ({ entries }) =>
         entries
             .filter((entry) => !RECORD_CHECKS.some(({ covers }) => covers?.(entry) === true))
-            .map(({ field, code, message }) => ({
-                message: `${field}: ${code}${message === undefined ? '' : `: ${message}`}`,
-            })),
+            .map((entry) => ({ message: entryText(entry) })),
 };

@@ -24,6 +24,8 @@ export interface RepairOptions {
     readonly fixes: 'safe' | 'channel' | 'both';
     /** Deletes an expired placeholder; tells whether it did. */
     readonly purge: (uuid: string) => Promise<boolean>;
+    /** Makes a record again of its archived manifest. */
+    readonly restore: (uuid: string) => Promise<Repaired>;
     /** Whether a temporary file of a record is still there. */
     readonly isThere: (file: string) => Promise<boolean>;
     readonly signal: AbortSignal;
@@ -97,6 +99,9 @@ async function repairImage(
     options: RepairOptions,
 ): Promise<Repaired> {
     try {
+        if (findings.some(({ check }) => check === ENTRY_CHECKS.unparsable.name)) {
+            return await options.restore(uuid);
+        }
         if (findings.some(({ check }) => check === 'expired')) {
             return (await options.purge(uuid))
                 ? FIXED

@@ -9,12 +9,16 @@ import { unlessMissing } from '../../../base/unless-missing.js';
 import { isTemporary } from '../../../database/local/file-names.js';
 import { isBeingMade } from '../../../jobs/being-made.js';
 import { purgePlaceholder } from '../../../maintenance/purge.js';
+import { ImageRepair } from '../files/image-repair.js';
+import { filesOf } from '../files/open-files.js';
 import { openServerData, readLayout, type ServerData } from '../offline/server-data.js';
+import type { Terminal } from '../terminal.js';
+import { isArchived } from '../records/archived.js';
 import { openRecords } from '../records/open-records.js';
 import type { StoredRecords } from '../records/stored-records.js';
 import type { Finding, Place } from './check.js';
 import { strayFinding } from './entry-checks.js';
-import type { RepairOptions } from './repairs.js';
+import type { Repaired, RepairOptions } from './repairs.js';
 import { Survey } from './survey.js';
 
 /** What `fsck` is asked to do. */
@@ -97,6 +101,7 @@ export async function openForFsck(order: FsckOrder, log: Logger, signal: AbortSi
         assignsChannel: fixes === 'channel' || fixes === 'both',
         ...(config.mode === 'dc' && images.accounts !== undefined ? { accounts: images.accounts } : {}),
         ...(simple ? { storages: images.storages } : {}),
+        isArchived: (uuid) => isArchived(uuid, data),
         signal,
     });
     return {
@@ -131,4 +136,19 @@ export async function purgeWith(
         log,
     };
     return (uuid) => purgePlaceholder(uuid, options, signal);
+}
+
+/** Makes records that cannot be read again of their archived manifests, as `repair --from-archive` does. */
+export function restoreWith(
+    data: ServerData,
+    terminal: Terminal,
+    signal: AbortSignal,
+): (uuid: string) => Promise<Repaired> {
+    let opened: ReturnType<typeof filesOf> | undefined;
+    return async (uuid) => {
+        const files = await (opened ??= filesOf(data, terminal));
+        const options = { files, depth: 'needed', fromArchive: true, changesRecords: true, signal } as const;
+        const { result, reason } = await new ImageRepair(uuid, options).restoreRecord();
+        return result === 'repaired' ? { result: 'fixed' } : { result: 'failed', reason: reason ?? result };
+    };
 }

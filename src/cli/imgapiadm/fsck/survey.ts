@@ -6,7 +6,7 @@ import type { RawImage } from '../../../manifest/types.js';
 import { validateRaw } from '../../../manifest/validate.js';
 import type { Storage } from '../../../storage/storage.js';
 import { failureText } from '../failure-text.js';
-import type { StoredEntry, StoredRecord, StoredRecords } from '../records/stored-records.js';
+import type { StoredEntry, StoredRecord, StoredRecords, StrayEntry } from '../records/stored-records.js';
 import { STORED_FILES, storedFilesAnswers, unknownOwners, type Answer } from './asking-checks.js';
 import type { Check, Complaint, Finding, Place, Subject } from './check.js';
 import { ABSENT, restoreLine, strayFinding, STRUCTURE, UNCHECKED } from './entry-checks.js';
@@ -29,6 +29,8 @@ export interface SurveyOptions {
     readonly accounts?: AccountDirectory;
     /** Where to look for files; absent: nowhere. */
     readonly storages?: ReadonlyMap<StorageType, Storage>;
+    /** Whether a record can be made again of its archived manifest. @throws when that cannot be looked at */
+    readonly isArchived: (uuid: string) => Promise<boolean>;
     readonly signal: AbortSignal;
 }
 
@@ -82,7 +84,7 @@ export class Survey {
     async #look(entry: StoredEntry): Promise<void> {
         if (entry.kind !== 'record') {
             if (this.#isWanted(entry.uuid)) {
-                this.#findings.push(strayFinding(entry));
+                await this.#stray(entry);
             }
             return;
         }
@@ -103,6 +105,19 @@ export class Survey {
         if (storages !== undefined) {
             this.#answer(uuid, await storedFilesAnswers(uuid, entry.current, storages));
         }
+    }
+
+    async #stray(entry: StrayEntry): Promise<void> {
+        const { kind, uuid } = entry;
+        if (kind !== 'unparsable' || uuid === undefined) {
+            this.#findings.push(strayFinding(entry));
+            return;
+        }
+        const isArchived = await this.#options.isArchived(uuid).catch((error: unknown) => {
+            this.#add(UNCHECKED, { message: `archived manifest: ${failureText(error)}` }, uuid);
+            return false;
+        });
+        this.#findings.push(strayFinding(entry, isArchived));
     }
 
     #answer(uuid: string, answers: readonly Answer[]): void {

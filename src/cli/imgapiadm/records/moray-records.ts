@@ -1,3 +1,4 @@
+import { inCurrentForm } from '../../../database/local/record-reader.js';
 import { fromColumns, forColumns } from '../../../database/moray/column-values.js';
 import type { MorayConnection } from '../../../database/moray/connection.js';
 import { isConflict } from '../../../database/moray/failures.js';
@@ -11,13 +12,13 @@ import {
 } from '../../../database/moray/raw-rows.js';
 import type { Row } from '../../../database/moray/rows.js';
 import { isUuid } from '../../../base/uuid.js';
-import { readOldFormats } from '../../../manifest/old-formats.js';
 import type { RawImage } from '../../../manifest/types.js';
 import {
     ChangedMeanwhile,
     type StoredEntry,
     type StoredRecord,
     type StoredRecords,
+    type StrayEntry,
     type StructureProblem,
 } from './stored-records.js';
 
@@ -26,34 +27,39 @@ interface MorayRecord extends StoredRecord {
     readonly etag: string;
 }
 
-function entryOf({ key, value, etag }: Row): MorayRecord | Exclude<StoredEntry, StoredRecord> {
+async function entryOf({ key, value, etag }: Row, images: string): Promise<MorayRecord | StrayEntry> {
     if (!isUuid(key)) {
         return { kind: 'foreign', file: key, reason: 'its key is no uuid' };
     }
     const data = fromColumns(value);
     const text = JSON.stringify(data, null, 2);
-    return { kind: 'record', uuid: key, data, text, current: readOldFormats(data), etag };
+    return { kind: 'record', uuid: key, data, text, current: await inCurrentForm(data, images, key), etag };
 }
 
 /** The records in Moray: the rows of its bucket (backends 4). */
 export class MorayRecords implements StoredRecords {
     readonly #moray: MorayConnection;
+    readonly #images: string;
 
-    /** @param moray ended by {@link close} */
-    constructor(moray: MorayConnection) {
+    /**
+     * @param moray ended by {@link close}
+     * @param images the directory that holds all image files, for what old records do not say of them
+     */
+    constructor(moray: MorayConnection, images: string) {
         this.#moray = moray;
+        this.#images = images;
         moray.connect();
     }
 
     async *entries(signal: AbortSignal): AsyncIterable<StoredEntry> {
         for await (const row of allRows(this.#moray, undefined, signal)) {
-            yield entryOf(row);
+            yield await entryOf(row, this.#images);
         }
     }
 
     async find(uuid: string): Promise<StoredEntry | undefined> {
         const row = await findRow(this.#moray, uuid);
-        return row && entryOf(row);
+        return row && entryOf(row, this.#images);
     }
 
     async put(raw: RawImage, before: StoredEntry | undefined): Promise<void> {

@@ -14,7 +14,7 @@ export interface RecordsOptions {
 
 /** The records of the database that the configuration names, as they are stored; it must be open already. */
 export async function openRecords(options: RecordsOptions): Promise<StoredRecords> {
-    const { config, log } = options;
+    const { config, directories, log } = options;
     if (config.databaseType === 'local') {
         return new LocalRecords(options);
     }
@@ -25,5 +25,5 @@ export async function openRecords(options: RecordsOptions): Promise<StoredRecord
         import('../../../database/moray/connection.js'),
         import('./moray-records.js'),
     ]);
-    return new MorayRecords(new MorayConnection({ address: config.moray, log }));
+    return new MorayRecords(new MorayConnection({ address: config.moray, log }), directories.images);
 }

@@ -1,7 +1,7 @@
 import type Logger from 'bunyan';
 import type { ManifestRules, RawImage } from '../../../manifest/types.js';
 import { validateRaw } from '../../../manifest/validate.js';
-import { ApiError } from '../../../base/errors.js';
+import { ApiError, type ErrorEntry } from '../../../base/errors.js';
 import { EXIT, type Invocation } from '../command.js';
 import { configPath } from '../config-path.js';
 import { Interrupt } from '../interrupt.js';
@@ -106,6 +106,11 @@ async function workOn<R extends string>(
     }
 }
 
+/** What the rules find wrong with a field, in one line. */
+export function entryText({ field, code, message }: ErrorEntry): string {
+    return `${field}: ${code}${message === undefined ? '' : `: ${message}`}`;
+}
+
 /** A record as the server reads it, or why it cannot be used. */
 export function readByRules(
     current: Data,
@@ -117,7 +122,7 @@ export function readByRules(
         return raw.uuid === uuid ? { raw } : { problem: `it says that its uuid is ${raw.uuid}` };
     } catch (error) {
         if (error instanceof ApiError) {
-            return { problem: error.message };
+            return { problem: (error.errors ?? []).map(entryText).join('; ') || error.message };
         }
         throw error;
     }

@@ -1,12 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import { stat } from 'node:fs/promises';
-import { join, posix } from 'node:path';
-import { uuidPrefix } from '../../../base/directories.js';
 import { forEachParallel } from '../../../base/parallel.js';
-import { unlessMissing } from '../../../base/unless-missing.js';
 import { toModernForm } from '../../../manifest/modern-form.js';
 import type { RawImage } from '../../../manifest/types.js';
 import { failureText } from '../failure-text.js';
+import { isArchived } from '../records/archived.js';
 import { titleOf, type ResultWords } from '../records/record-report.js';
 import { readByRules, type RecordParts } from '../records/record-run.js';
 import type { Data, StoredEntry, StoredRecord } from '../records/stored-records.js';
@@ -36,17 +33,6 @@ function oldFields(data: Data, modern: Data): readonly string[] {
     return [...keys].filter((key) => !isDeepStrictEqual(data[key], modern[key]));
 }
 
-/** Whether an image's manifest is in the archive, here or where it is moved to. */
-async function isArchived(uuid: string, { data }: Parts): Promise<boolean> {
-    const { directories, config, objects } = data;
-    const name = join(uuidPrefix(uuid), `${uuid}.json`);
-    if ((await unlessMissing(stat(join(directories.archive, name)))) !== undefined) {
-        return true;
-    }
-    const remote = posix.join(config.manta?.rootDir ?? '', 'archive', name);
-    return objects !== undefined && (await objects.stat(remote)) !== undefined;
-}
-
 async function rewrite(record: StoredRecord, raw: RawImage, parts: Parts): Promise<void> {
     const { records, report, dryRun } = parts;
     const modern = toModernForm(raw);
@@ -64,7 +50,7 @@ async function rewrite(record: StoredRecord, raw: RawImage, parts: Parts): Promi
 
 async function archive(record: StoredRecord, raw: RawImage, parts: Parts): Promise<void> {
     const { data, report, dryRun } = parts;
-    if (await isArchived(raw.uuid, parts)) {
+    if (await isArchived(raw.uuid, data)) {
         return;
     }
     if (!dryRun) {
