@@ -16,6 +16,8 @@ export const PAGES = [
     { source: 'docs/user-guide.md', path: '', title: 'User guide' },
     { source: 'docs/operator-guide.md', path: 'operator-guide', title: 'Operator guide' },
     { source: 'docs/imgapiadm.md', path: 'imgapiadm', title: 'imgapiadm' },
+    { source: 'docs/tls.md', path: 'tls', title: 'TLS' },
+    { source: 'docs/migration.md', path: 'migration', title: 'Migration' },
     { source: 'docs/architecture.md', path: 'architecture', title: 'Architecture' },
     { source: 'docs/decisions.md', path: 'decisions', title: 'Decisions' },
     { source: 'docs/dependencies.md', path: 'dependencies', title: 'Dependencies' },
@@ -69,6 +71,8 @@ function builtLink(href, page) {
 function render(page) {
     const headings = [];
     const marked = new Marked({
+        // Addresses in examples are texts; what is meant as a link is written as one.
+        tokenizer: { url: () => undefined },
         renderer: {
             heading({ tokens, depth, text }) {
                 const id = anchorOf(text.replaceAll('`', ''));

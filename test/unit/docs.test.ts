@@ -218,19 +218,21 @@ void t.test('links between sources resolve', async (t) => {
 });
 
 void t.test('built pages stand alone and their links resolve', async (t) => {
-    const { buildDocs } = (await import(pathToFileURL(join(root, 'docs/build.mjs')).href)) as {
+    const { buildDocs, PAGES } = (await import(pathToFileURL(join(root, 'docs/build.mjs')).href)) as {
         buildDocs: (directory: string) => void;
+        PAGES: readonly { readonly path: string; readonly source: string }[];
     };
+    const sources = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'));
+    t.same(
+        sorted(PAGES.map(({ source }) => source)),
+        sorted([...sources.map((name) => `docs/${name}`), 'CHANGES.md']),
+        'every text is a page',
+    );
     const built = join(t.testdir(), 'public');
     buildDocs(built);
     const files = readdirSync(built, { recursive: true, encoding: 'utf8' });
     const html = files.filter((name) => name.endsWith('.html'));
-    t.same(
-        sorted(html),
-        ['architecture', 'changes', 'decisions', 'dependencies', 'imgapiadm', 'operator-guide', '']
-            .map((name) => posix.join(name, 'index.html'))
-            .sort(),
-    );
+    t.same(sorted(html), sorted(PAGES.map(({ path }) => posix.join(path, 'index.html'))));
     for (const page of html) {
         const text = readFileSync(join(built, page), 'utf8');
         t.notMatch(
