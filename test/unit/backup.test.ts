@@ -142,7 +142,7 @@ void t.test('what was changed is in the next backup, what was deleted is not', a
     ] as const) {
         place.wipe('etc');
         t.match(await place.here('restore', '--from', join(place.dest, name ?? ''), '-y'), { code: 0 });
-        t.strictSame(differences(tree, place.data()), [], name);
+        t.strictSame(differences(tree, place.data()), [], name ?? '');
     }
 });
 
