@@ -33,7 +33,7 @@ $(INSTALLED): package.json package-lock.json deps/spdy/package.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
-$(BUILT): $(INSTALLED) tsconfig.json $(SOURCES)
+$(BUILT): $(INSTALLED) tsconfig.json $(SOURCES) | $(NODE_INSTALLED)
 	$(BIN)/tsc -p tsconfig.json
 	@mkdir -p build && touch $@
 
@@ -51,7 +51,7 @@ run: all
 
 # All tests, or those whose file name has TEST in it: make test TEST=manifest
 .PHONY: test
-test: all build/.tests $(NODE_INSTALLED)
+test: all build/.tests
 	$(NODE) test/run.mjs $(TEST)
 
 # Types, lint, format, floors and documentation tables.
