@@ -12,6 +12,8 @@ export interface ProgressFacts {
     readonly elapsedMs: number;
     /** What is worked on now. */
     readonly current: readonly string[];
+    /** What is counted, if not images. */
+    readonly noun?: string;
 }
 
 const SCREEN_INTERVAL_MS = 500;
@@ -39,10 +41,10 @@ function pace({ bytes, allBytes, elapsedMs }: ProgressFacts): string[] {
 
 /** What a progress line says. */
 export function progressText(facts: ProgressFacts): string {
-    const { images, allImages, bytes, allBytes, current } = facts;
+    const { images, allImages, bytes, allBytes, current, noun = 'image' } = facts;
     const [first, ...others] = current;
     return [
-        `${images} of ${countText(allImages, 'image')}`,
+        `${images} of ${countText(allImages, noun)}`,
         `${bytesText(bytes)} of ${bytesText(allBytes)}`,
         ...pace(facts),
         ...(first === undefined ? [] : [`at ${first}${others.length === 0 ? '' : ` +${others.length}`}`]),

@@ -202,6 +202,7 @@ class BackupCommand {
                   allBytes: counts.allBytes,
                   elapsedMs: elapsedMs(),
                   current: [],
+                  noun: 'file',
               }));
         const error = await run.run().then(
             () => undefined,

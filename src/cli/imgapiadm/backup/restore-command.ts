@@ -174,6 +174,7 @@ class RestoreCommand {
                   allBytes,
                   elapsedMs: performance.now() - this.#startedAt,
                   current: [],
+                  noun: 'file',
               }));
         await run.fetch().finally(() => hide?.());
         signal.throwIfAborted();
