@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readdir, rename } from 'node:fs/promises';
+import { link, open, readdir, rename } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type Logger from 'bunyan';
@@ -11,6 +11,7 @@ import {
     removeDurably,
     removeIfPresent,
     syncDirectory,
+    temporarySibling,
     writeFileDurably,
 } from '../base/durable-files.js';
 import { serviceUnavailable, systemErrorCode } from '../base/errors.js';
@@ -87,6 +88,23 @@ async function createNew(path: string, text: string): Promise<boolean> {
         throw error;
     } finally {
         await handle.close();
+    }
+}
+
+/** As {@link createNew}, but the file is never empty, for whoever finds it after a crash. */
+async function createWhole(path: string, text: string): Promise<boolean> {
+    const temporary = temporarySibling(path);
+    try {
+        await createNew(temporary, text);
+        await link(temporary, path);
+        return true;
+    } catch (error) {
+        if (systemErrorCode(error) === 'EEXIST') {
+            return false;
+        }
+        throw error;
+    } finally {
+        await removeIfPresent(temporary).catch(() => undefined);
     }
 }
 
@@ -207,7 +225,9 @@ export class FileUploadJournal implements UploadJournal {
     /** `undefined`: another process works on the file. */
     async #tryClaim(uuid: string, path: string): Promise<UploadClaim | undefined> {
         const text = await this.#owned();
-        if (await createNew(path, text)) {
+        // A server takes what it finds empty for left by the server before.
+        const create = this.#options.claimant === 'tool' ? createWhole : createNew;
+        if (await create(path, text)) {
             return this.#claimed(uuid, path, undefined);
         }
         const found = await readLockFile(path);

@@ -38,9 +38,9 @@ export class UploadOwner {
         return found.record?.host === hostname() && (await this.hasLeft(found));
     }
 
-    /** Whether a file may be a server's, and a finished one: a tool beside it does not end with the server before. */
-    isServers({ text, record }: LockFile): boolean {
-        return text !== '' && record?.app !== APPS.tool;
+    /** Whether a claim is a server's: a tool beside it does not end with the server before. */
+    isServers({ record }: LockFile): boolean {
+        return record?.app !== APPS.tool;
     }
 
     /**

@@ -4,9 +4,12 @@ import t, { type Test } from 'tap';
 import { newUuid } from '#lib/base/uuid.js';
 import { UsageError } from '#lib/cli/imgapiadm/command.js';
 import { minAgeOf } from '#lib/cli/imgapiadm/files/file-options.js';
+import { MemoryDatabase } from '#lib/database/memory/memory-database.js';
+import { surveyRecords } from '#lib/maintenance/files/survey-records.js';
 import { AdminTool } from '../helpers/admin-tool.js';
 import { changes, DamagedTree, goneDirectories, kindsOf, parseFindings } from '../helpers/damaged-tree.js';
 import { gzipFile, PNG } from '../helpers/images.js';
+import { record } from '../helpers/records.js';
 
 t.setTimeout(120_000);
 
@@ -153,13 +156,13 @@ void t.test('the trash is emptied after a week, quarantine after 90 days', async
     t.same(changes(before, tree.snapshot()), gone.map((path) => `-${path}`).sort());
 });
 
-void t.test('kill -9 in the middle, then again', async (t) => {
+void t.test('kill -9 in the middle, Ctrl-C, then again', async (t) => {
     const tree = new DamagedTree(t);
     const uuid = tree.good();
-    const garbage = Array.from({ length: 400 }, (_, index) =>
+    const garbage = Array.from({ length: 200 }, (_, index) =>
         tree.put(tree.path(uuid, `file0.${newUuid()}`), `bytes ${index}`),
     );
-    const more = Array.from({ length: 100 }, () => {
+    const more = Array.from({ length: 200 }, () => {
         const good = tree.good();
         return tree.put(tree.path(good, `icon.${newUuid()}`), good);
     });
@@ -168,8 +171,15 @@ void t.test('kill -9 in the middle, then again', async (t) => {
     await first.printed(20);
     first.signal('SIGKILL');
     t.equal((await first.exited).signal, 'SIGKILL');
-    const second = await tree.run('gc', '-y', '-j');
-    t.equal(second.code, 0, second.stderr);
+    const second = new AdminTool(['gc', '-y', '-j', '-c', tree.configPath], tree.environment);
+    await second.printed(5);
+    second.signal('SIGINT');
+    const told = await second.exited;
+    t.equal(told.code, 130, 'Ctrl-C');
+    t.match(parseFindings(told.stdout).summary, { interrupted: true, findings: Number });
+    const third = await tree.run('gc', '-y', '-j');
+    t.equal(third.code, 0, third.stderr);
+    t.ok(Number(parseFindings(third.stdout).summary['findings']) > 0, 'there was something left');
     const after = tree.snapshot();
     const all = [...garbage, ...more];
     const inTrash = [...after].filter(([path, text]) => path.startsWith('trash/') && text !== 'directory');
@@ -209,4 +219,27 @@ void t.test('claims and journals keep gc off', async (t) => {
     t.equal(run.code, 0, run.stderr);
     t.same(changes(before, tree.snapshot()), []);
     t.match(parseFindings(run.stdout).summary, { results: { kept: 4 } });
+});
+
+void t.test('records of a database that holds none in memory are read in pages', async (t) => {
+    const uuids = Array.from({ length: 2500 }, () => newUuid());
+    const records = uuids.map((uuid, index) =>
+        record({ uuid, published_at: index < 1200 ? '2020-01-01T00:00:00Z' : undefined }),
+    );
+    const searches: unknown[] = [];
+    const database = new MemoryDatabase();
+    for (const raw of records) await database.create(raw);
+    const { all } = surveyRecords({
+        database: {
+            search: (query) => {
+                searches.push(query.limit);
+                return database.search(query);
+            },
+        },
+        current: (uuid) => database.get(uuid),
+    });
+    const seen: string[] = [];
+    for await (const { raw } of all()) seen.push(raw.uuid);
+    t.same(seen.sort(), uuids.sort(), 'each once');
+    t.same(searches, [1000, 1000, 1000]);
 });
