@@ -6,6 +6,8 @@ import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 const LIMIT_MS = 60_000;
+/** Name in the certificates. hitch dies of a reload when there was no name in the one that it replaces. */
+const NAME = 'localhost';
 
 /** The version of HTTP that a client speaks. */
 export type HttpVersion = 'HTTP/1.1' | 'h2';
@@ -58,6 +60,7 @@ class Http1Client implements FrontClient {
         this.#agent = new Agent({
             keepAlive: true,
             ca,
+            servername: NAME,
             ...(localAddress === undefined ? {} : { localAddress }),
         });
     }
@@ -96,7 +99,13 @@ class Http2Client implements FrontClient {
             { endStream: body === undefined },
         );
         stream.setTimeout(LIMIT_MS, () => stream.destroy(new Error(`no answer to ${method} ${path}`)));
-        const answer = once(stream, 'response') as Promise<[IncomingHttpHeaders & { ':status'?: number }]>;
+        const closed = new AbortController();
+        // A connection that is cut ends its streams without an error.
+        stream.once('close', () => closed.abort(new Error('the stream was closed')));
+        const { signal } = closed;
+        const answer = once(stream, 'response', { signal }) as Promise<
+            [IncomingHttpHeaders & { ':status'?: number }]
+        >;
         if (body !== undefined) write(body, stream);
         const [received] = await answer;
         return { status: received[':status'] ?? 0, headers: received, body: stream };
@@ -110,7 +119,7 @@ class Http2Client implements FrontClient {
     #open(): ClientHttp2Session {
         const { port, ...options } = this.#place;
         if (this.#session === undefined) {
-            const session = connect(`https://127.0.0.1:${port}`, options);
+            const session = connect(`https://127.0.0.1:${port}`, { ...options, servername: NAME });
             const drop = (): void => {
                 if (this.#session === session) this.#session = undefined;
             };

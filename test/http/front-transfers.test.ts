@@ -55,7 +55,7 @@ interface Chain {
     readonly fronts: readonly FrontServer[];
 }
 
-const PAIR = selfSigned('127.0.0.1');
+const PAIR = selfSigned('localhost');
 const PEM = join(t.testdir({}), 'cert.pem');
 writePair(PEM, PAIR);
 

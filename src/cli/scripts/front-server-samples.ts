@@ -38,6 +38,8 @@ const HTTPS_PORT = 443;
 /** Also the default of `tls.port`: with both, one of them has to move. */
 const PROXY_PORT = 8443;
 const STATS_PORT = 8404;
+/** With one, nobody would listen for a moment when the certificate changes. */
+const WORKERS = 4;
 
 const HAPROXY: RunAs = { user: 'haproxy', group: 'haproxy' };
 const HITCH: RunAs = { user: '_hitch', group: '_hitch' };
@@ -70,7 +72,7 @@ export function haproxyConfig(settings: HaproxySettings): string {
 
 /** The text of a hitch.conf. @throws Error when a value cannot stand in it */
 export function hitchConfig(settings: HitchSettings): string {
-    const { pem, port = HTTPS_PORT, proxyPort = PROXY_PORT, h2 = true, workers = 1 } = settings;
+    const { pem, port = HTTPS_PORT, proxyPort = PROXY_PORT, h2 = true, workers = WORKERS } = settings;
     const runAs = orDefault(settings.runAs, HITCH);
     return fillSample(sample('hitch.conf.in'), {
         PEM: pem,
