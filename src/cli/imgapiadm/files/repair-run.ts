@@ -282,7 +282,7 @@ export class RepairRun {
         const isLost = finding.kind === 'missing' || finding.kind === 'corrupt';
         const { uuid } = finding;
         const commands =
-            outcome.result !== 'repaired' && isLost && uuid !== undefined
+            outcome.result !== 'repaired' && isLost && uuid !== undefined && finding.expected !== undefined
                 ? { commands: this.#importCommands(uuid) }
                 : {};
         this.#report.add({ ...finding, ...commands }, outcome);
