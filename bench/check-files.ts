@@ -119,8 +119,8 @@ async function compare(compression: 'none' | 'gzip', rounds: number, count: numb
 
 /**
  * `imgapiadm check-files` against sha1sum on the same files (`make bench BENCH=check-files`): medians of
- * rounds in turns. Both start as processes; the tool also computes MD5 and SHA-256 and unpacks gzip files,
- * which sha1sum does not.
+ * rounds in turns. Both start as processes; the tool also computes MD5 and unpacks gzip files, which sha1sum
+ * does not.
  */
 export async function benchCheckFiles(): Promise<void> {
     const mebibytes = Number(process.env['MIB'] ?? 256);

@@ -40,7 +40,10 @@ void t.test('results are remembered as long as they are about the same file', as
     t.equal(statSync(path).mode & 0o777, 0o640);
     t.match(readFileSync(path, 'utf8'), /^\{\n {4}"/);
     t.equal(await cached(), 2);
-    t.equal(await cached('--deep'), 2, 'nothing is deeper than reading');
+    t.equal(await cached('--deep'), 0, 'deeper');
+    t.match(entries()[keys[0] ?? ''], { level: 'deep' });
+    t.equal(await cached('--deep'), 2);
+    t.equal(await cached(), 2, 'and more than enough');
     t.equal(await cached('-s'), 0, 'looking is cheap');
     t.equal(await cached(), 2, 'and does not make less of what is known');
     t.equal(await cached('-f'), 0);

@@ -79,7 +79,7 @@ void t.test('good files, and all that can be wrong with one', async (t) => {
         symlinkSync(target, pathOf(base, bad[name]?.[0] ?? good));
     }
     mkdirSync(pathOf(base, bad['directory']?.[0] ?? good));
-    const run = await checkFiles(config);
+    const run = await checkFiles(config, ['--deep']);
     t.equal(run.code, Object.keys(bad).length);
     t.match(run.summary, {
         images: 12 + archives.length,
@@ -101,6 +101,7 @@ void t.test('good files, and all that can be wrong with one', async (t) => {
     t.equal(repair(bad['md5']?.[0]), `imgapiadm repair ${bad['md5']?.[0].uuid}`, 'the record is wrong');
     t.match(repair(bad['other']?.[0]), /^# Delete /);
 
+    t.equal((await checkFiles(config)).code, 9, 'all but SHA-256');
     const simple = await checkFiles(config, ['-s', '-f']);
     t.equal(simple.code, 6, 'existence and size');
     t.equal(simple.summary['bytes'], 0);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { checkOrder, DEFAULT_PARALLEL, MAX_PARALLEL, STATES } from './checking/check-order.js';
 import { CheckRun } from './checking/check-run.js';
 import type { CheckSource } from './checking/check-source.js';
@@ -22,6 +23,8 @@ async function start(invocation: Invocation): Promise<number> {
     const { terminal, environment } = invocation;
     const order = checkOrder(invocation);
     const interrupt = new Interrupt();
+    // As many as there are files being read.
+    setMaxListeners(0, interrupt.signal);
     let run: CheckRun | undefined;
     const unlisten = interrupt.listen({ onFirst: () => undefined, onSecond: () => run?.summarize() });
     process.stdout.on('error', leave);
@@ -59,9 +62,9 @@ export const checkFilesCommand: Subcommand = {
     usage: '[OPTIONS] [UUID...]',
     description: [
         'Checks every file of all images, or of those named, wherever it is stored. A file of this machine is',
-        'read once: size, SHA-1, SHA-256 and MD5 are compared with the record, and gzip, bzip2 and xz files are',
-        'unpacked as a test. Of a file in Manta, size and MD5 are asked for; --deep reads it, too. A server',
-        'may be running meanwhile. With --url everything comes through its API.',
+        'read once: size, SHA-1 and MD5 are compared with the record, and gzip, bzip2 and xz files are unpacked',
+        'as a test. Of a file in Manta, size and MD5 are asked for. --deep reads that, too, and compares SHA-256.',
+        'A server may be running meanwhile. With --url everything comes through its API.',
         '',
         'Prints a block for each bad image, with what to do, and a line about the whole. Without the program',
         '"bzip2" or "xz" such archives are not tested; their images are neither good nor bad.',
@@ -80,7 +83,7 @@ export const checkFilesCommand: Subcommand = {
             help: ['Only images whose tag "docker:id" begins with "sha256:".'],
         },
         { name: 'simple', short: 's', help: ['Look at existence and size only.'] },
-        { name: 'deep', help: ['Read files in Manta, too.'] },
+        { name: 'deep', help: ['Read files in Manta, too, and compare SHA-256.'] },
         {
             name: 'parallel',
             short: 'p',
