@@ -72,16 +72,11 @@ await t.test('each row of damage is found, and nothing is touched', async (t) =>
             `${damage.name}: ${JSON.stringify(found)}`,
         );
         for (const [check, , message] of damage.findings) {
+            const said = found.filter((one) => one['check'] === check).map((one) => String(one['message']));
             if (message !== undefined)
-                t.match(
-                    found
-                        .filter((one) => one['check'] === check)
-                        .map((one) => one['message'])
-                        .join('\n')
-                        .split('\n')
-                        .filter((one) => message.test(one)),
-                    { length: 1 },
-                    `${damage.name}: ${check}`,
+                t.ok(
+                    said.some((one) => message.test(one)),
+                    `${damage.name}: ${said.join()}`,
                 );
         }
         t.ok(found.every((one) => one['result'] === 'found'));

@@ -10,17 +10,20 @@ import { systemClock } from '#lib/base/clock.js';
 import { VERSION } from '#lib/base/constants.js';
 import { OutgoingError } from '#lib/base/http-errors.js';
 import { UsageError } from '#lib/cli/imgapiadm/command.js';
+import { migrateStor } from '#lib/cli/imgapiadm/migrate-stor.js';
 import { progressText, showProgress } from '#lib/cli/imgapiadm/progress.js';
 import { bytesText, countText, durationText } from '#lib/cli/imgapiadm/quantities.js';
 import { withRetries } from '#lib/cli/imgapiadm/retries.js';
 import { SERVER_ACCESS_OPTIONS, serverAccess, type ServerAccess } from '#lib/cli/imgapiadm/server-access.js';
 import { SUBCOMMANDS } from '#lib/cli/imgapiadm/subcommands.js';
 import { Terminal } from '#lib/cli/imgapiadm/terminal.js';
+import { toolCommand } from '#lib/cli/imgapiadm/tool-command.js';
 import { parseOptions } from '#lib/cli/options.js';
 import { RequestSigner } from '#lib/remotes/imgapi/request-signer.js';
 import { runTool } from '../helpers/admin-tool.js';
 import { recordingLog } from '../helpers/recording-log.js';
 import { eventually } from '../helpers/server-process.js';
+import { runHere } from '../helpers/subcommand-run.js';
 
 const UUID = 'c58161c0-2547-11e2-a75e-9fdca1940570';
 /** Where nobody listens. */
@@ -30,26 +33,30 @@ void t.test('help comes from the tables', async (t) => {
     const help = await runTool(['help']);
     t.equal(help.code, 0);
     t.equal(help.stderr, '');
-    for (const { name, summary } of SUBCOMMANDS) {
-        t.ok(
-            help.stdout.some((line) => line.includes(name) && line.includes(summary)),
-            name,
-        );
-        const own = await runTool(['help', name]);
-        t.equal(own.code, 0, name);
-        const texts = SUBCOMMANDS.filter((one) => one.name === name).flatMap(({ options, examples }) => [
-            ...options.map((option) => `--${option.name}`),
-            ...examples,
-        ]);
-        for (const text of texts) t.ok(own.stdout.join('\n').includes(text), text);
-        for (const args of [
-            [name, '-h'],
-            [name, '--config', 'nowhere', '--help'],
-        ]) {
-            t.same((await runTool(args)).stdout, own.stdout, args.join(' '));
+    const list = help.stdout.join(' ').replace(/\s+/g, ' ');
+    const ignore = (): void => undefined;
+    const tool = toolCommand({ onNone: ignore, onHelp: ignore, onSubcommand: async () => ignore() });
+    t.equal(help.stdout.join('\n'), tool.helpInformation().trimEnd());
+    for (const { name, summary, options, examples } of SUBCOMMANDS) {
+        t.ok(list.includes(` ${name} ${summary} `), name);
+        const own = tool.commands.find((command) => command.name() === name)?.helpInformation() ?? '';
+        for (const text of [...options.map((option) => `--${option.name}`), ...examples]) {
+            t.ok(own.includes(text), `${name}: ${text}`);
         }
     }
-    for (const args of [['-h'], ['--help'], ['-v', '-h'], ['help', '-h']]) {
+    const own = await runTool(['help', 'migrate-stor']);
+    t.equal(own.code, 0);
+    for (const args of [
+        ['migrate-stor', '-h'],
+        ['-v', 'migrate-stor', '--url', 'nowhere', 'a', '--help'],
+    ]) {
+        t.same((await runTool(args)).stdout, own.stdout, args.join(' '));
+    }
+    for (const args of [
+        ['-v', '-h'],
+        ['help', '--help'],
+        ['-h', 'migrate-stor'],
+    ]) {
         t.same((await runTool(args)).stdout, help.stdout, args.join(' '));
     }
     t.match(await runTool(['--version']), { code: 0, stdout: [`imgapiadm ${VERSION}`] });
@@ -77,13 +84,24 @@ void t.test('a wrong command line: exit status 251', async (t) => {
         [['migrate-stor', '-y', '--to=manta', '--url', 'ftp://x'], 'no http or https URL: "ftp://x"'],
     ];
     for (const [args, message] of cases) {
-        const { code, stdout, stderr } = await runTool(args);
-        const name = args[0] === 'migrate-stor' ? 'imgapiadm migrate-stor' : 'imgapiadm';
+        const [name = '', ...rest] = args;
+        const isSubcommand = name === migrateStor.name;
+        const { code, stdout, stderr } = isSubcommand
+            ? await runHere(migrateStor, rest)
+            : await runTool(args);
+        const [line] = typeof stderr === 'string' ? stderr.split('\n') : stderr;
         t.equal(code, 251, args.join(' '));
         t.same(stdout, []);
-        t.equal(stderr.split('\n')[0], `${name}: error: ${message}`);
-        t.match(stderr, /see "imgapiadm help( migrate-stor)?"/);
+        t.equal(line, `imgapiadm${isSubcommand ? ' migrate-stor' : ''}: error: ${message}`);
     }
+    const { code, stderr } = await runTool(migrate('--force'));
+    t.equal(code, 251);
+    t.equal(
+        stderr,
+        'imgapiadm migrate-stor: error: unknown option: --force\n' +
+            'imgapiadm migrate-stor: see "imgapiadm help migrate-stor"\n',
+    );
+    t.match(await runTool([]), { stderr: 'imgapiadm: see "imgapiadm help"\n' });
 });
 
 void t.test('it cannot run: exit status 252', async (t) => {
@@ -314,9 +332,9 @@ void t.test('a bar on a screen', async (t) => {
     screen.emit('resize');
     await shows('[#####...............] 3 of 12 images, 1.0 GiB of 4.0 GiB, 64.0 MiB/s, ETA 48s,');
     facts = { ...PROGRESS, images: 6, bytes: 0, allBytes: 0, elapsedMs: 0 };
-    await shows('[##########..........] 6 of 12 images, 0 B of 0 B, at c58161c0 +2');
+    await shows('[##########..........] 6 of 12 images, at c58161c0 +2');
     facts = { ...facts, images: 0, allImages: 0, current: [] };
-    await shows('[####################] 0 of 0 images, 0 B of 0 B');
+    await shows('[####################] 0 of 0 images');
     hide();
     t.same(rows, ['a result', 'tool: a word', ''], 'and no trace of it');
     t.equal(screen.listenerCount('resize'), 0);

@@ -45,7 +45,8 @@ export function progressText(facts: ProgressFacts): string {
     const [first, ...others] = current;
     return [
         `${images} of ${countText(allImages, noun)}`,
-        `${bytesText(bytes)} of ${bytesText(allBytes)}`,
+        // Work on records has none.
+        ...(allBytes === 0 ? [] : [`${bytesText(bytes)} of ${bytesText(allBytes)}`]),
         ...pace(facts),
         ...(first === undefined ? [] : [`at ${first}${others.length === 0 ? '' : ` +${others.length}`}`]),
     ].join(', ');

@@ -100,31 +100,35 @@ const ORIGIN: ImageCheck = {
     },
 };
 
-/** Images that say the same, each with the others. */
+const MAX_NAMED = 5;
+
+/** The others of a group, by name as far as there are few. */
+function others(group: readonly ImageFacts[], facts: ImageFacts): string {
+    const shown = group.slice(0, MAX_NAMED + 1).filter((other) => other !== facts);
+    const named = shown.slice(0, MAX_NAMED).map(({ uuid }) => uuid);
+    const more = group.length - 1 - named.length;
+    return `${named.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
+}
+
+/** Images that say the same, each with the names of the others. */
 function* sharing(
     images: Images,
     keyOf: (facts: ImageFacts) => string | undefined,
-): Iterable<readonly [ImageFacts, readonly ImageFacts[]]> {
+): Iterable<readonly [ImageFacts, string]> {
     const groups = new Map<string, ImageFacts[]>();
     for (const facts of images.values()) {
         const key = keyOf(facts);
         if (key !== undefined) {
-            groups.set(key, [...(groups.get(key) ?? []), facts]);
+            const group = groups.get(key) ?? [];
+            group.push(facts);
+            groups.set(key, group);
         }
     }
     for (const group of groups.values()) {
         for (const facts of group.length > 1 ? group : []) {
-            yield [facts, group.filter((other) => other !== facts)];
+            yield [facts, others(group, facts)];
         }
     }
-}
-
-const MAX_NAMED = 5;
-
-function named(others: readonly ImageFacts[]): string {
-    const shown = others.slice(0, MAX_NAMED).map(({ uuid }) => uuid);
-    const more = others.length - shown.length;
-    return `${shown.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
 }
 
 const DUPLICATE_NAME: ImageCheck = {
@@ -134,8 +138,8 @@ const DUPLICATE_NAME: ImageCheck = {
     *look(images) {
         const key = ({ isUsable, state, owner, name, version }: ImageFacts): string | undefined =>
             isUsable && state === 'active' ? JSON.stringify([owner, name, version]) : undefined;
-        for (const [{ uuid }, others] of sharing(images, key)) {
-            yield [uuid, { message: `same owner, name and version as ${named(others)}` }];
+        for (const [{ uuid }, twins] of sharing(images, key)) {
+            yield [uuid, { message: `same owner, name and version as ${twins}` }];
         }
     },
 };
@@ -145,8 +149,8 @@ const DUPLICATE_URN: ImageCheck = {
     severity: 'error',
     finds: 'two images with the same "urn", which Moray would refuse',
     *look(images) {
-        for (const [{ uuid, urn = '' }, others] of sharing(images, (facts) => facts.urn)) {
-            yield [uuid, { message: `same urn "${urn}" as ${named(others)}` }];
+        for (const [{ uuid, urn = '' }, twins] of sharing(images, (facts) => facts.urn)) {
+            yield [uuid, { message: `same urn "${urn}" as ${twins}` }];
         }
     },
 };
