@@ -88,6 +88,15 @@ export function keyPairOf(
     return { privateKey, publicKey, fingerprint };
 }
 
+/** Whether a text is a fingerprint of a public key, whichever its form: `SHA256:...`, or MD5 with or without `MD5:`. */
+export function isFingerprintOf(text: string, publicKey: string): boolean {
+    try {
+        return sshpk.parseFingerprint(text, { hashType: 'ssh' }).matches(sshpk.parseKey(publicKey, 'ssh'));
+    } catch {
+        return false;
+    }
+}
+
 async function read(path: string): Promise<string> {
     try {
         return await readFile(path, 'utf8');

@@ -78,7 +78,10 @@ export interface SetupPlace {
     /** Runs a script in the zone to its end. */
     readonly run: (name: string, ...args: string[]) => Promise<ScriptExit>;
     /** Does a part of a script's work in this process; tells what it logs. */
-    readonly within: (task: (datacenter: Datacenter) => Promise<void>) => Promise<readonly string[]>;
+    readonly within: (
+        task: (datacenter: Datacenter) => Promise<void>,
+        access?: { readonly configPath: string; readonly sapiUrl: string },
+    ) => Promise<readonly string[]>;
     /** Connects Manta in this process; tells what it logs. */
     readonly setUp: (wish?: Partial<OwnManta>) => Promise<readonly string[]>;
 }
@@ -114,10 +117,10 @@ export async function startSetupPlace(t: Test, options: MantaPlaceOptions = {}):
     const configPath = join(directory, 'imgapi.config.json');
     const config = { sapi_service: sapi.url.replace('http://', ''), ufds_admin_login: 'admin' };
     writeFileSync(configPath, JSON.stringify(config));
-    const within: SetupPlace['within'] = async (task) => {
+    const within: SetupPlace['within'] = async (task, access) => {
         const { log, records } = recordingLog();
         const { signal } = new AbortController();
-        await withDatacenter({ configPath, sapiUrl: undefined, signal, log }, task);
+        await withDatacenter({ configPath, sapiUrl: undefined, signal, log, ...access }, task);
         return records.map(({ msg }) => msg);
     };
     const own = { url: manta.url, insecure: false, remote: false, force: false, waitSeconds: 0 };

@@ -1,8 +1,6 @@
 // imgapi-standalone-create and -reprovision with fakes for the programs of a headnode (operations 3.2).
 import t, { type Test } from 'tap';
-import { UsageError } from '#lib/cli/imgapiadm/command.js';
-import type { Terminal } from '#lib/cli/imgapiadm/terminal.js';
-import { parseOptions } from '#lib/cli/options.js';
+import { EXIT } from '#lib/cli/imgapiadm/command.js';
 import { createInstance, type CreateOrder } from '#lib/cli/scripts/headnode/create.js';
 import { reprovisionInstance, type ReprovisionOrder } from '#lib/cli/scripts/headnode/reprovision.js';
 import { HeadnodeTools } from '#lib/cli/scripts/headnode/tools.js';
@@ -10,6 +8,7 @@ import { STANDALONE_CREATE } from '#lib/cli/scripts/imgapi-standalone-create.js'
 import { STANDALONE_REPROVISION } from '#lib/cli/scripts/imgapi-standalone-reprovision.js';
 import { makeHeadnode, startZoneServer, type Headnode, type Script } from '../helpers/headnode.js';
 import { USERS } from '../helpers/images.js';
+import { runHere } from '../helpers/subcommand-run.js';
 
 const OWNER = USERS.vader;
 const IMAGE = '10000000-0000-4000-8000-000000000001';
@@ -273,10 +272,8 @@ await t.test('command lines', async (t) => {
         [REPROVISION, 'images'],
         [REPROVISION, 'images', IMAGE, 'more', '-y'],
     ] as const) {
-        const { options, run } = scripts[name];
-        // The terminal has nothing to say before the command line is understood.
-        const invocation = { parsed: parseOptions(options, args), environment: {}, terminal: {} as Terminal };
-        await t.rejects(run(invocation), UsageError, [name, ...args].join(' '));
+        const { code, stderr } = await runHere(scripts[name], args);
+        t.equal(code, EXIT.usage, `${[name, ...args].join(' ')}: ${stderr.join()}`);
     }
     const { code, stderr } = await headnode.run(REPROVISION, 'images', IMAGE);
     t.equal(code, 1);

@@ -6,9 +6,7 @@ import sshpk from 'sshpk';
 import t, { type Test } from 'tap';
 import { withAccountKeys } from '#lib/accounts/ufds/account-keys.js';
 import { makeKeyPair } from '#lib/auth/key-pair.js';
-import { UsageError } from '#lib/cli/imgapiadm/command.js';
-import type { Terminal } from '#lib/cli/imgapiadm/terminal.js';
-import { parseOptions } from '#lib/cli/options.js';
+import { EXIT } from '#lib/cli/imgapiadm/command.js';
 import { EXTERNAL_MANTA_SETUP } from '#lib/cli/scripts/imgapi-external-manta-setup.js';
 import { MANTA_SETUP } from '#lib/cli/scripts/imgapi-manta-setup.js';
 import { verifyAccess } from '#lib/cli/scripts/manta-setup/access.js';
@@ -16,6 +14,7 @@ import {
     FIRST_LOAD_BALANCER,
     removeSetup,
     setUpExternalManta,
+    setUpManta,
     showStatus,
 } from '#lib/cli/scripts/manta-setup/set-up.js';
 import type { UfdsKey } from '../doubles/ufds/ufds-double.js';
@@ -29,6 +28,7 @@ import {
     type SetupPlace,
 } from '../helpers/manta-setup.js';
 import { startManta } from '../helpers/manta-place.js';
+import { runHere } from '../helpers/subcommand-run.js';
 import { recordingLog } from '../helpers/recording-log.js';
 import { eventually } from '../helpers/server-process.js';
 
@@ -125,9 +125,10 @@ await t.test('once more', async (t) => {
     service.metadata = { ...rest, IMGAPI_MANTA_URL: 'https://old.example.com' };
     await place.setUp({ insecure: true, remote: true });
     t.strictSame(changes(place)[1], { action: 'update', metadata: { IMGAPI_MANTA_URL: url } });
-    service.metadata = { ...service.metadata, IMGAPI_MANTA_REMOTE: 'true' };
+    const md5 = sshpk.parseKey(String(key?.openssh), 'ssh').fingerprint('md5').toString('hex');
+    service.metadata = { ...service.metadata, IMGAPI_MANTA_REMOTE: 'true', IMGAPI_KEY_ID: md5 };
     await place.setUp({ insecure: true, remote: true });
-    t.equal(changes(place).length, 2, 'a switch that is text says the same');
+    t.equal(changes(place).length, 2, 'a switch that is text, or an older fingerprint, says the same');
 
     t.match((await place.within(showStatus)).join(), 'Manta is set up,access to Manta verified');
     ufds.keys.length = 0;
@@ -136,6 +137,15 @@ await t.test('once more', async (t) => {
     t.strictSame(service.metadata, { OTHER: 'stays' });
     t.match(await place.within(removeSetup), ['found the service in SAPI', 'no Manta is set up']);
     t.equal(changes(place).length, 3);
+
+    const elsewhere = { configPath: '/none', sapiUrl: sapi.url };
+    const { metadata } = place.application;
+    place.application.metadata = { ...metadata, STORAGE_MANTA_BASEDIR: 'images', ufds_is_master: true };
+    const { url: mantaUrl } = place.manta;
+    const wish = { url: mantaUrl, insecure: false, remote: false, force: false, waitSeconds: 0 };
+    const told = await place.within((dc) => setUpManta(dc, wish), elsewhere);
+    t.equal(told.at(-1), 'metadata of the service updated', 'without a configuration');
+    t.ok(place.manta.entry(`/admin/stor/images/${DATACENTER}`), 'where the servers will keep their files');
 });
 
 await t.test('the first load balancer, told to stop', async (t) => {
@@ -162,7 +172,8 @@ await t.test('the first load balancer, told to stop', async (t) => {
     );
     await t.rejects(place.setUp({ url }), { message: /^no running load balancer of Manta/ });
     vmapi.vms.push(vm({ nics: [nic('manta', '10.0.0.4'), nic('external', address)] }));
-    await t.rejects(place.setUp({ url }), { message: /no access to Manta at https.*certificate/ });
+    const untrusted = { message: /no access to Manta at https.*certificate/ };
+    await t.rejects(place.setUp({ url, waitSeconds: 300 }), untrusted, 'no waiting helps');
     t.strictSame(ufds.keys, [], 'the key is taken back');
 
     ufds.onKey = undefined;
@@ -352,11 +363,8 @@ await t.test('command lines', async (t) => {
         [EXTERNAL, 'https://x', 'user', 'key', 'more'],
         [EXTERNAL, 'https://x', 'a/b', '/key'],
     ] as const) {
-        const { options, run } = scripts[name];
-        const parsed = parseOptions(options, args);
-        // The terminal has nothing to say before the command line is understood.
-        const invocation = { parsed, environment: {}, terminal: {} as Terminal };
-        await t.rejects(run(invocation), UsageError, [name, ...args].join(' '));
+        const { code, stderr } = await runHere(scripts[name], args);
+        t.equal(code, EXIT.usage, `${[name, ...args].join(' ')}: ${stderr.join()}`);
     }
     const { code, stdout, stderr } = await startScript(SETUP, ['--bogus']).exited;
     t.strictSame([code, stdout, stderr], [1, '', `${SETUP}: error: unknown option: --bogus\n`]);

@@ -32,20 +32,32 @@ async function probe(objects: ObjectStore, rootDir: string, signal: AbortSignal)
     await objects.remove(path);
 }
 
+/** Codes for a certificate that is not trusted: waiting does not help. */
+const UNTRUSTED = /CERT|VERIFY/;
+
+/** The deepest cause: those above only say that there is one. */
+function causeOf(error: unknown): unknown {
+    return isStorageDown(error) && error instanceof Error && error.cause !== undefined
+        ? causeOf(error.cause)
+        : error;
+}
+
+function isUntrusted(error: unknown): boolean {
+    const cause = causeOf(error);
+    return cause instanceof Error && 'code' in cause && UNTRUSTED.test(String(cause.code));
+}
+
 /** A key that Manta does not know yet, or a Manta that is not there at the moment. */
 function mayPass(error: unknown): boolean {
     return (
-        isStorageDown(error) ||
+        (isStorageDown(error) && !isUntrusted(error)) ||
         (error instanceof ObjectStoreError && (error.status === 401 || error.status === 403))
     );
 }
 
-/** The words of the deepest cause: those above only say that there is one. */
 function reasonOf(error: unknown): string {
-    if (isStorageDown(error) && error instanceof Error && error.cause !== undefined) {
-        return reasonOf(error.cause);
-    }
-    return error instanceof Error ? error.message : String(error);
+    const cause = causeOf(error);
+    return cause instanceof Error ? cause.message : String(cause);
 }
 
 async function tryUntilOpen(objects: ObjectStore, options: AccessProbe): Promise<void> {

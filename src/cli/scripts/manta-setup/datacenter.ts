@@ -34,13 +34,16 @@ export interface Datacenter {
     readonly service: SapiEntry;
     /** Login of the operator's account, as the configuration or else SAPI knows it. */
     readonly adminLogin: () => string;
-    /** A value that the whole datacenter has. @throws Error when it is not set */
+    /** A value of the service, else of the whole datacenter; `undefined`: it is not set. */
+    readonly setting: (key: string) => string | undefined;
+    /** The same. @throws Error when it is not set */
     readonly fact: (key: string) => string;
 }
 
-/** A text that says something. */
+/** A text that says something; switches count as text. */
 function given(value: unknown): string | undefined {
-    return typeof value === 'string' && value !== '' ? value : undefined;
+    const text = typeof value === 'boolean' ? String(value) : value;
+    return typeof text === 'string' && text !== '' ? text : undefined;
 }
 
 /** A setting of the configuration, or why there is none. */
@@ -75,8 +78,10 @@ async function readDatacenter(access: DatacenterAccess, http: HttpClient): Promi
         { sapi: url, application: application.uuid, service: service.uuid },
         'found the service in SAPI',
     );
+    const setting = (key: string): string | undefined =>
+        given(service.metadata[key]) ?? given(application.metadata[key]);
     const fact = (key: string): string => {
-        const value = given(application.metadata[key]);
+        const value = setting(key);
         if (value === undefined) {
             throw new Error(`SAPI's application "${APPLICATION}" has no metadata "${key}"`);
         }
@@ -88,6 +93,7 @@ async function readDatacenter(access: DatacenterAccess, http: HttpClient): Promi
         http,
         sapi,
         service,
+        setting,
         fact,
         adminLogin: () => configured(configPath, 'ufds_admin_login').value ?? fact('ufds_admin_login'),
     };
@@ -112,7 +118,7 @@ export async function withDatacenter<T>(
 }
 
 /** Where the servers of a datacenter keep their files in the area of an account (backends 1.5). */
-export function rootDirOf({ service, fact }: Datacenter, user: string): string {
-    const baseDir = given(service.metadata['STORAGE_MANTA_BASEDIR']);
+export function rootDirOf({ setting, fact }: Datacenter, user: string): string {
+    const baseDir = setting('STORAGE_MANTA_BASEDIR');
     return mantaRootDir({ user, baseDir, datacenter: fact('datacenter_name') });
 }

@@ -92,7 +92,7 @@ export async function runSetup(
 ): Promise<number> {
     const task = otherTask(parsed) ?? setUp(parsed);
     const interrupt = new Interrupt();
-    interrupt.listen({ onFirst: () => undefined, onSecond: () => undefined });
+    const unlisten = interrupt.listen({ onFirst: () => undefined, onSecond: () => undefined });
     const access = {
         configPath: configPath(parsed, environment),
         sapiUrl: parsed.values.get('sapi-url'),
@@ -107,5 +107,7 @@ export async function runSetup(
             return interrupt.status;
         }
         throw error;
+    } finally {
+        unlisten();
     }
 }

@@ -1,6 +1,6 @@
 import { withAccountKeys, type AccountKeysOptions } from '../../../accounts/ufds/account-keys.js';
 import type { KeyPair } from '../../../auth/key-pair.js';
-import { isUuid } from '../../../base/uuid.js';
+import { UUID_RE } from '../../../base/uuid.js';
 import type { Datacenter } from './datacenter.js';
 
 /** For taking a key back after a failure, or when told to stop, milliseconds. */
@@ -9,7 +9,7 @@ const UNDO_LIMIT_MS = 10_000;
 /** The operator's account in the user database that all others follow. */
 function adminAccount({ fact, signal }: Datacenter): AccountKeysOptions {
     const account = fact('ufds_admin_uuid');
-    if (!isUuid(account)) {
+    if (!UUID_RE.test(account)) {
         throw new Error(`SAPI's metadata "ufds_admin_uuid" is no UUID: ${account}`);
     }
     const host = fact('ufds_is_master') === 'true' ? fact('ufds_domain') : fact('ufds_remote_ip');

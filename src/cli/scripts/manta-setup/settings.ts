@@ -1,4 +1,4 @@
-import { keyPairOf, type KeyPair } from '../../../auth/key-pair.js';
+import { isFingerprintOf, keyPairOf, type KeyPair } from '../../../auth/key-pair.js';
 import type { Metadata } from '../../../remotes/sapi/answers.js';
 
 /** How all servers of a datacenter reach Manta. */
@@ -77,11 +77,17 @@ function metadataOf({ url, user, insecure, remote, key }: MantaSettings): Metada
     };
 }
 
-/** What has to change in metadata for these settings; switches that are text say the same as others. */
+/** Whether a value says what is wanted: switches may be text, fingerprints have several forms. */
+function saysSame(key: string, value: unknown, wanted: unknown, publicKey: string): boolean {
+    const text = String(value).trimEnd();
+    return text === String(wanted) || (key === KEYS.keyId && isFingerprintOf(text, publicKey));
+}
+
+/** What has to change in metadata for these settings. */
 export function neededChanges(metadata: Metadata, settings: MantaSettings): Metadata {
     return Object.fromEntries(
         Object.entries(metadataOf(settings)).filter(
-            ([key, value]) => String(metadata[key]).trimEnd() !== String(value),
+            ([key, wanted]) => !saysSame(key, metadata[key], wanted, settings.key.publicKey),
         ),
     );
 }
