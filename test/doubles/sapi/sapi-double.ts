@@ -107,7 +107,8 @@ export class SapiDouble extends HttpService {
             filters.every(([key, value]) => (record as unknown as Fields)[key] === value),
         );
         // The first version knows no kinds of services.
-        const shown = headers['accept-version'] === '~2' ? found : found.map((one) => ({ ...one, type: undefined }));
+        const shown =
+            headers['accept-version'] === '~2' ? found : found.map((one) => ({ ...one, type: undefined }));
         sendJson(response, 200, shown);
     }
 
