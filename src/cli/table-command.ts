@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, Help, Option } from 'commander';
 import type { CommandOption, ParsedOptions } from './options.js';
 
 /** What the help text of a command says beside its options. */
@@ -32,6 +32,25 @@ export function paragraphs(lines: readonly string[]): string[] {
         open = flows;
     }
     return found;
+}
+
+const WRAPPING = new Help();
+
+/** Wraps lines; what is indented, and its second column, stays so. */
+export function wrapped(text: string, width: number): string {
+    return text
+        .split('\n')
+        .map((line) => {
+            const [head = ''] = /^ +(?:\S+ {2,})?/.exec(line) ?? [];
+            const [indent = ''] = /^ */.exec(line) ?? [];
+            if (line.length <= width || head === '') {
+                return WRAPPING.boxWrap(line, width);
+            }
+            const hanging = head === indent ? indent + INDENT + INDENT : ' '.repeat(head.length);
+            const rest = WRAPPING.boxWrap(line.slice(head.length), width - hanging.length);
+            return head + rest.replaceAll('\n', `\n${hanging}`);
+        })
+        .join('\n');
 }
 
 function optionOf({ name, short, argument, help }: CommandOption): Option {
@@ -71,6 +90,7 @@ export class TableCommand extends Command {
         this.configureHelp({
             optionTerm: ({ flags }) => flags.replace(/<(.*)>/, '$1'),
             subcommandTerm: (command) => command.name(),
+            boxWrap: wrapped,
         });
         for (const option of table) {
             this.addOption(optionOf(option));

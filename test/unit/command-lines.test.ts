@@ -2,7 +2,7 @@ import t from 'tap';
 import { UsageError } from '#lib/cli/imgapiadm/command.js';
 import { parseOptions, usageProblem, type CommandOption, type ParsedOptions } from '#lib/cli/options.js';
 import { runScript, type ScriptDefinition } from '#lib/cli/scripts/script.js';
-import { paragraphs, TableCommand } from '#lib/cli/table-command.js';
+import { paragraphs, TableCommand, wrapped } from '#lib/cli/table-command.js';
 
 const TABLE: readonly CommandOption[] = [
     { name: 'debug', short: 'd', help: ['More', 'talk.'] },
@@ -53,6 +53,17 @@ void t.test('a command line taken apart', (t) => {
 });
 
 void t.test('a help text', (t) => {
+    const words = (count: number): string => Array.from({ length: count }, () => 'word').join(' ');
+    t.same(wrapped(`${words(16)}\n\n  term   ${words(16)}\n  ${words(16)}\n  short`, 60).split('\n'), [
+        words(12),
+        words(4),
+        '',
+        `  term   ${words(10)}`,
+        `         ${words(6)}`,
+        `  ${words(11)}`,
+        `      ${words(5)}`,
+        '  short',
+    ]);
     t.same(paragraphs(['a', 'b', '', 'c', '  x  y', '  z', 'd']), ['a b', '', 'c', '  x  y', '  z', 'd']);
     const help = new TableCommand('tool', TABLE)
         .describe({ usage: '[OPTIONS]', description: ['What', 'it does.'], sections: [['More', ['a', 'b']]] })

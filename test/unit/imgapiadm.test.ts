@@ -330,9 +330,9 @@ void t.test('a bar on a screen', async (t) => {
 
     screen.columns = 80;
     screen.emit('resize');
-    await shows('[#####...............] 3 of 12 images, 1.0 GiB of 4.0 GiB, 64.0 MiB/s, ETA 48s,');
+    await shows('[###.......] 3/12, 1.0 GiB/4.0 GiB, 64.0 MiB/s, ETA 48s, c58161c0 +2');
     facts = { ...PROGRESS, images: 6, bytes: 0, allBytes: 0, elapsedMs: 0 };
-    await shows('[##########..........] 6 of 12 images, at c58161c0 +2');
+    await shows(`[##########..........] 6 of 12 images, at ${UUID} +2`);
     facts = { ...facts, images: 0, allImages: 0, current: [] };
     await shows('[####################] 0 of 0 images');
     hide();

@@ -1,5 +1,5 @@
 import { Writable } from 'node:stream';
-import { SingleBar } from 'cli-progress';
+import { Format, SingleBar } from 'cli-progress';
 import { bytesText, countText, durationText } from './quantities.js';
 import type { Terminal } from './terminal.js';
 
@@ -19,8 +19,10 @@ export interface ProgressFacts {
 const SCREEN_INTERVAL_MS = 500;
 const LINE_INTERVAL_MS = 60_000;
 const BAR = { barsize: 20, barCompleteChar: '#', barIncompleteChar: '.', format: '[{bar}] {text}' } as const;
-/** What the bar takes of a line. */
-const BAR_COLUMNS = BAR.barsize + '[] '.length;
+/** Characters of the bar where there is little room. */
+const SHORT_BAR = 10;
+/** What surrounds the bar. */
+const FRAME_COLUMNS = '[] '.length;
 /** As much of a UUID as is shown where there is little room. */
 const SHORT_UUID = 8;
 const ESCAPE = '\u001b';
@@ -52,12 +54,29 @@ export function progressText(facts: ProgressFacts): string {
     ].join(', ');
 }
 
-/** The same, with what is worked on cut short if the line would be longer than there is room for. */
-function fittingText(facts: ProgressFacts, columns: number): string {
+/** The same, without words, and with the beginnings of names only. */
+function shortText(facts: ProgressFacts): string {
+    const { images, allImages, bytes, allBytes, current } = facts;
+    const [first, ...others] = current.map((name) => name.slice(0, SHORT_UUID));
+    return [
+        `${images}/${allImages}`,
+        ...(allBytes === 0 ? [] : [`${bytesText(bytes)}/${bytesText(allBytes)}`]),
+        ...pace(facts),
+        ...(first === undefined ? [] : [`${first}${others.length === 0 ? '' : ` +${others.length}`}`]),
+    ].join(', ');
+}
+
+/** What is drawn, by how much room there is. */
+interface Layout {
+    readonly text: string;
+    readonly barsize: number;
+}
+
+function layoutFor(facts: ProgressFacts, columns: number): Layout {
     const text = progressText(facts);
-    return text.length <= columns
-        ? text
-        : progressText({ ...facts, current: facts.current.map((name) => name.slice(0, SHORT_UUID)) });
+    return FRAME_COLUMNS + BAR.barsize + text.length <= columns
+        ? { text, barsize: BAR.barsize }
+        : { text: shortText(facts), barsize: SHORT_BAR };
 }
 
 /** Takes what the bar draws to the line at the bottom of the screen, which makes way for other lines. */
@@ -80,13 +99,19 @@ class BottomLine extends Writable {
 }
 
 function showBar(terminal: Terminal, facts: () => ProgressFacts): () => void {
-    const bar = new SingleBar({ ...BAR, stream: new BottomLine(terminal), clearOnComplete: true });
+    let layout = layoutFor(facts(), terminal.columns);
+    const bar = new SingleBar({
+        ...BAR,
+        stream: new BottomLine(terminal),
+        clearOnComplete: true,
+        formatBar: (progress, options) => Format.BarFormat(progress, { ...options, barsize: layout.barsize }),
+    });
     const draw = (): void => {
         const now = facts();
-        bar.update(share(now), { text: fittingText(now, terminal.columns - BAR_COLUMNS) });
+        layout = layoutFor(now, terminal.columns);
+        bar.update(share(now), { text: layout.text });
     };
-    bar.start(1, 0, { text: '' });
-    draw();
+    bar.start(1, share(facts()), { text: layout.text });
     const timer = setInterval(draw, SCREEN_INTERVAL_MS);
     const unfollow = terminal.onResize(draw);
     return () => {
