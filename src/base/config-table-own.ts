@@ -132,8 +132,12 @@ export const OWN_KEYS: readonly ConfigKey[] = [
     live('egress.denyHosts', '[string]', 'Hosts that are never allowed.', { default: [] }),
     live('egress.guardOperators', 'bool', 'Guard the URLs of operators too.', { default: false }),
     live('dockerIdentityToken', 'bool', 'Use identity tokens of Docker registries.', { default: false }),
-    fixed('accelRedirect', 'object', 'Hand downloads of local files to the front server.'),
-    fixed('accelRedirect.prefix', 'string', 'Prefix of the `X-Accel-Redirect` path.', {
+    live(
+        'accelRedirect',
+        'object',
+        'Leave it to front servers in `trustedProxies` to send files of local storage (nginx: `X-Accel-Redirect`).',
+    ),
+    live('accelRedirect.prefix', 'string', 'Where the front server has the `images` directory.', {
         rule: SLASHED,
         required: needed('accelRedirect'),
     }),

@@ -20,6 +20,8 @@ export interface DownloadReply {
     readonly contentType: string;
     /** Base64; absent in old records. */
     readonly contentMD5?: string;
+    /** Where the front server finds the bytes, which it sends itself; the range is its matter, too. */
+    readonly handOff?: string;
     /**
      * Opens the bytes; called before headers are sent, also for HEAD (then destroyed at once).
      * Byte offsets, `end` inclusive; absent: the whole file.

@@ -67,6 +67,29 @@ function emptyAnswer(status: number, headers: ReplyHeaders): Answer {
     return { status, headers: { ...headers, ...length }, body: NO_BODY };
 }
 
+/** `Content-MD5` is that of the whole file. */
+function wholeHeaders({ contentType, contentMD5 }: DownloadReply, validators: ReplyHeaders): ReplyHeaders {
+    return {
+        ...validators,
+        'Content-Type': contentType,
+        ...(contentMD5 === undefined ? {} : { 'Content-MD5': contentMD5 }),
+    };
+}
+
+/**
+ * Lets the front server send the bytes, once it is sure that they are there (README table A). Whether it knows
+ * ranges it says itself: nginx would say it twice.
+ */
+async function handedOver(reply: DownloadReply, path: string, validators: ReplyHeaders): Promise<Answer> {
+    const stream = await reply.open(undefined);
+    stream.on('error', () => undefined).destroy();
+    return {
+        status: 200,
+        headers: { ...wholeHeaders(reply, validators), 'X-Accel-Redirect': path },
+        body: NO_BODY,
+    };
+}
+
 /**
  * Conditions, then the range, then the bytes, which are opened before any header is sent
  * (http-api 1.7, 1.8, 3.11).
@@ -80,6 +103,9 @@ async function downloadAnswer(reply: DownloadReply, request: AnswerRequest): Pro
     if (checkPreconditions(request.headers, entity, request.method) === 'not-modified') {
         return emptyAnswer(304, validators);
     }
+    if (reply.handOff !== undefined) {
+        return handedOver(reply, reply.handOff, validators);
+    }
     const range = requestedRange(request.headers, entity, size);
     const stream = await reply.open(range);
     // Until it is read, a failure must not end the process; the reader sees it as `errored`.
@@ -88,15 +114,15 @@ async function downloadAnswer(reply: DownloadReply, request: AnswerRequest): Pro
     return {
         status: range === undefined ? 200 : 206,
         headers: {
-            ...validators,
-            'Accept-Ranges': 'bytes',
-            'Content-Type': reply.contentType,
-            'Content-Length': String(length),
             ...(range === undefined
-                ? reply.contentMD5 === undefined
-                    ? {}
-                    : { 'Content-MD5': reply.contentMD5 }
-                : { 'Content-Range': `bytes ${range.start}-${range.end}/${size}` }),
+                ? wholeHeaders(reply, validators)
+                : {
+                      ...validators,
+                      'Content-Type': reply.contentType,
+                      'Content-Range': `bytes ${range.start}-${range.end}/${size}`,
+                  }),
+            'Accept-Ranges': 'bytes',
+            'Content-Length': String(length),
         },
         body: { kind: 'stream', stream, length },
     };

@@ -3,7 +3,6 @@ import type { Table } from './markdown-table.js';
 
 /** Top-level keys for features that this release does not have: known and checked, without effect. */
 export const UNUSED_KEYS: ReadonlySet<string> = new Set([
-    'accelRedirect',
     'cnapi_service',
     'docker',
     'napi_service',

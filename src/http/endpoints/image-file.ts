@@ -1,6 +1,6 @@
 import { addFileFromSource } from '../../images/add-file-from-source.js';
 import { addImageFile } from '../../images/add-image-file.js';
-import { findImageFile, openImageFile } from '../../images/open-file.js';
+import { findImageFile } from '../../images/open-file.js';
 import type { Call } from '../call.js';
 import { documentReply } from '../document.js';
 import { fileReply } from '../download.js';
@@ -47,9 +47,7 @@ async function add(call: Call): Promise<Reply> {
 function get(call: Call): Reply {
     const given = Number.parseInt(call.exchange.query.get('index') ?? '0', 10);
     const { file, name } = findImageFile(call.image, Number.isNaN(given) ? 0 : given);
-    return fileReply(file, 'application/octet-stream', (range) =>
-        openImageFile(call.services.images, call.context, call.image, name, file, range),
-    );
+    return fileReply(call, name, file, 'application/octet-stream');
 }
 
 /** PUT and GET /images/:uuid/file (http-api 3.8, 3.11). */

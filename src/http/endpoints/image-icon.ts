@@ -1,6 +1,6 @@
 import { addImageIcon } from '../../images/add-image-icon.js';
 import { deleteImageIcon } from '../../images/delete-image-icon.js';
-import { findImageIcon, openImageFile } from '../../images/open-file.js';
+import { findImageIcon } from '../../images/open-file.js';
 import type { Call } from '../call.js';
 import { documentReply } from '../document.js';
 import { fileReply } from '../download.js';
@@ -26,9 +26,7 @@ async function add(call: Call): Promise<Reply> {
 
 function get(call: Call): Reply {
     const icon = findImageIcon(call.image);
-    return fileReply(icon, icon.contentType, (range) =>
-        openImageFile(call.services.images, call.context, call.image, 'icon', icon, range),
-    );
+    return fileReply(call, 'icon', icon, icon.contentType);
 }
 
 async function remove(call: Call): Promise<Reply> {
