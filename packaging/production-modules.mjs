@@ -22,13 +22,24 @@ function isNeeded(name, isDirectory, depth) {
 }
 
 /**
- * Native parts that were made where npm has installed: left out, as they differ from machine to machine,
- * unless a library that works with prebuilt ones brings none for this architecture.
+ * Native parts that were made where npm has installed: left out, as they differ from machine to machine. What
+ * has them works without, or brings them prebuilt.
  */
-function isLeftOut(from, name, entry, native) {
-    const prebuilds = join(from, 'prebuilds');
-    const isMissing = existsSync(prebuilds) && !existsSync(join(prebuilds, native));
-    return name === 'build' && entry.hasInstallScript === true && !isMissing;
+function isLeftOut(name, entry) {
+    return name === 'build' && entry.hasInstallScript === true;
+}
+
+/** Where to take a library from that brings no native part for a system: `undefined`: it needs none, or has it. */
+function standIn(root, path, native) {
+    const prebuilds = join(root, path, 'prebuilds');
+    if (!existsSync(prebuilds) || existsSync(join(prebuilds, native))) {
+        return undefined;
+    }
+    const found = join(root, 'deps', basename(path));
+    if (!existsSync(found)) {
+        throw new Error(`${path} has no native part for ${native}`);
+    }
+    return found;
 }
 
 function copyLibrary(from, to, entry, native, depth = 0) {
@@ -37,7 +48,7 @@ function copyLibrary(from, to, entry, native, depth = 0) {
         const { name } = found;
         const isForElsewhere = basename(from) === 'prebuilds' && name !== native;
         const isElectron = /^electron.*\.node$/.test(name);
-        if (isForElsewhere || isElectron || (depth === 0 && isLeftOut(from, name, entry, native))) {
+        if (isForElsewhere || isElectron || (depth === 0 && isLeftOut(name, entry))) {
             continue;
         }
         if (!isNeeded(name, found.isDirectory(), depth)) {
@@ -66,7 +77,8 @@ function productionEntries(root) {
  */
 export function copyProductionModules(root, to, native) {
     for (const [path, entry] of productionEntries(root)) {
-        const from = join(root, entry.link === true ? entry.resolved : path);
+        const own = join(root, entry.link === true ? entry.resolved : path);
+        const from = standIn(root, path, native) ?? own;
         if (existsSync(from)) {
             copyLibrary(from, join(to, path), entry, native);
         } else if (entry.optional !== true) {
