@@ -62,10 +62,11 @@ async function checkConfig(directory: string, config: string): Promise<void> {
 /** Starts the processes anew, one after another. @returns why one did not come back */
 async function restartAll(
     instances: Instances,
+    names: readonly string[],
     terminal: Invocation['terminal'],
 ): Promise<Error | undefined> {
     try {
-        for (const name of await instances.running()) {
+        for (const name of names) {
             await instances.restart(name);
             terminal.line(`${name} restarted`);
         }
@@ -114,7 +115,9 @@ async function upgrade({ parsed, environment, terminal }: Invocation): Promise<n
     const instances = new Instances(await findServiceManager(environment), (port) =>
         urlOfConfig(loadConfig(config, port === undefined ? {} : { overrides: { port } })),
     );
-    await replace(versions, { directory, before }, () => restartAll(instances, terminal), terminal);
+    // Asked once: what does not come up with the new version is to run with the one before again.
+    const names = await instances.running();
+    await replace(versions, { directory, before }, () => restartAll(instances, names, terminal), terminal);
     return 0;
 }
 
