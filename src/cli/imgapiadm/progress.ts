@@ -1,5 +1,5 @@
 import { Writable } from 'node:stream';
-import { Format, SingleBar } from 'cli-progress';
+import { SingleBar } from 'cli-progress';
 import { bytesText, countText, durationText } from './quantities.js';
 import type { Terminal } from './terminal.js';
 
@@ -18,9 +18,7 @@ export interface ProgressFacts {
 
 const SCREEN_INTERVAL_MS = 500;
 const LINE_INTERVAL_MS = 60_000;
-const BAR = { barsize: 20, barCompleteChar: '#', barIncompleteChar: '.', format: '[{bar}] {text}' } as const;
-/** Characters of the bar where there is little room. */
-const SHORT_BAR = 10;
+const BAR = { format: '[{bar}] {text}', full: '#', empty: '.', long: 20, short: 10 } as const;
 /** What surrounds the bar. */
 const FRAME_COLUMNS = '[] '.length;
 /** As much of a UUID as is shown where there is little room. */
@@ -74,9 +72,9 @@ interface Layout {
 
 function layoutFor(facts: ProgressFacts, columns: number): Layout {
     const text = progressText(facts);
-    return FRAME_COLUMNS + BAR.barsize + text.length <= columns
-        ? { text, barsize: BAR.barsize }
-        : { text: shortText(facts), barsize: SHORT_BAR };
+    return FRAME_COLUMNS + BAR.long + text.length <= columns
+        ? { text, barsize: BAR.long }
+        : { text: shortText(facts), barsize: BAR.short };
 }
 
 /** Takes what the bar draws to the line at the bottom of the screen, which makes way for other lines. */
@@ -101,10 +99,11 @@ class BottomLine extends Writable {
 function showBar(terminal: Terminal, facts: () => ProgressFacts): () => void {
     let layout = layoutFor(facts(), terminal.columns);
     const bar = new SingleBar({
-        ...BAR,
+        format: BAR.format,
         stream: new BottomLine(terminal),
         clearOnComplete: true,
-        formatBar: (progress, options) => Format.BarFormat(progress, { ...options, barsize: layout.barsize }),
+        formatBar: (progress) =>
+            BAR.full.repeat(Math.round(progress * layout.barsize)).padEnd(layout.barsize, BAR.empty),
     });
     const draw = (): void => {
         const now = facts();
