@@ -319,6 +319,7 @@ void t.test('a bar on a screen', async (t) => {
     let facts = PROGRESS;
     const shows = (row: string): Promise<true> => eventually(row, 10_000, () => rows.at(-1) === row);
     const hide = showProgress(terminal, () => facts);
+    t.teardown(hide);
     await shows(`[#####...............] ${progressText(facts)}`);
     terminal.line('a result');
     terminal.note('a word');
@@ -332,7 +333,7 @@ void t.test('a bar on a screen', async (t) => {
     screen.emit('resize');
     await shows('[###.......] 3/12, 1.0 GiB/4.0 GiB, 64.0 MiB/s, ETA 48s, c58161c0 +2');
     facts = { ...PROGRESS, images: 6, bytes: 0, allBytes: 0, elapsedMs: 0 };
-    await shows(`[##########..........] 6 of 12 images, at ${UUID} +2`);
+    await shows('[#####.....] 6/12, c58161c0 +2');
     facts = { ...facts, images: 0, allImages: 0, current: [] };
     await shows('[####################] 0 of 0 images');
     hide();
