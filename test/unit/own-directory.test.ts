@@ -1,0 +1,41 @@
+import { chownSync, existsSync, mkdirSync, statSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { ownedDirectory, requireNoLinks } from '#lib/cli/imgapiadm/offline/own-directory.js';
+
+const OWNER = { uid: 65_534, gid: 65_534 };
+const skip = process.getuid?.() === 0 ? false : 'only root gives files away';
+
+void t.test('what is made has the owner, what is there stays as it is', { skip }, async (t) => {
+    const base = t.testdir({ there: {} });
+    const before = statSync(join(base, 'there'));
+    await ownedDirectory(join(base, 'there/a/b'), OWNER);
+    for (const path of ['there/a', 'there/a/b']) {
+        t.match(statSync(join(base, path)), OWNER, path);
+        t.equal(statSync(join(base, path)).mode & 0o777, 0o750, path);
+    }
+    await ownedDirectory(join(base, 'there'), OWNER);
+    t.match(statSync(join(base, 'there')), { uid: before.uid, mode: before.mode });
+    await t.rejects(ownedDirectory('/dev/null', OWNER), { code: 'EEXIST' });
+});
+
+void t.test('links of the owner are not followed, those of others are', { skip }, async (t) => {
+    const place = t.testdir({ base: {}, outside: {} });
+    const [base, outside] = [join(place, 'base'), join(place, 'outside')];
+    chownSync(base, OWNER.uid, OWNER.gid);
+    symlinkSync(outside, join(base, 'link'));
+    symlinkSync(join(place, 'nowhere'), join(base, 'dangling'));
+    for (const name of ['link', 'link/below', 'dangling']) {
+        await t.rejects(ownedDirectory(join(base, name), OWNER), { name: 'LinkInTheWayError' }, name);
+    }
+    t.equal(statSync(outside).uid, 0);
+    t.notOk(existsSync(join(outside, 'below')));
+    t.notOk(existsSync(join(place, 'nowhere')));
+    symlinkSync(base, join(place, 'elsewhere'));
+    await ownedDirectory(join(place, 'elsewhere/etc'), OWNER);
+    t.match(statSync(join(base, 'etc')), OWNER);
+    mkdirSync(join(base, 'plain'));
+    await requireNoLinks(join(base, 'plain/not/there'), OWNER);
+    await ownedDirectory(join(base, 'link/below'), undefined);
+    t.ok(existsSync(join(outside, 'below')), 'who has no more rights may follow them');
+});
