@@ -229,7 +229,7 @@ void t.test('records of a database that holds none in memory are read in pages',
     const searches: unknown[] = [];
     const database = new MemoryDatabase();
     for (const raw of records) await database.create(raw);
-    const { all } = surveyRecords({
+    const paged = surveyRecords({
         database: {
             search: (query) => {
                 searches.push(query.limit);
@@ -239,7 +239,7 @@ void t.test('records of a database that holds none in memory are read in pages',
         current: (uuid) => database.get(uuid),
     });
     const seen: string[] = [];
-    for await (const { raw } of all()) seen.push(raw.uuid);
+    for await (const { raw } of paged.all()) seen.push(raw.uuid);
     t.same(seen.sort(), uuids.sort(), 'each once');
     t.same(searches, [1000, 1000, 1000]);
 });
