@@ -3,7 +3,11 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { withDatacenter, type Datacenter } from '#lib/cli/scripts/manta-setup/datacenter.js';
+import {
+    withDatacenter,
+    type Datacenter,
+    type DatacenterAccess,
+} from '#lib/cli/scripts/manta-setup/datacenter.js';
 import { setUpManta, type OwnManta } from '#lib/cli/scripts/manta-setup/set-up.js';
 import type { MantaDouble } from '../doubles/manta/manta-double.js';
 import { SapiDouble, type SapiRecord } from '../doubles/sapi/sapi-double.js';
@@ -80,10 +84,10 @@ export interface SetupPlace {
     /** Does a part of a script's work in this process; tells what it logs. */
     readonly within: (
         task: (datacenter: Datacenter) => Promise<void>,
-        access?: { readonly configPath: string; readonly sapiUrl: string },
+        access?: Partial<Pick<DatacenterAccess, 'configPath' | 'sapiUrl' | 'signal'>>,
     ) => Promise<readonly string[]>;
     /** Connects Manta in this process; tells what it logs. */
-    readonly setUp: (wish?: Partial<OwnManta>) => Promise<readonly string[]>;
+    readonly setUp: (wish?: Partial<OwnManta>, signal?: AbortSignal) => Promise<readonly string[]>;
 }
 
 /** Metadata of a datacenter whose user database is its own. */
@@ -135,6 +139,7 @@ export async function startSetupPlace(t: Test, options: MantaPlaceOptions = {}):
         directory,
         run: (name, ...args) => startScript(name, [...args, '--config', configPath]).exited,
         within,
-        setUp: (wish) => within((datacenter) => setUpManta(datacenter, { ...own, ...wish })),
+        setUp: (wish, signal) =>
+            within((datacenter) => setUpManta(datacenter, { ...own, ...wish }), signal && { signal }),
     };
 }

@@ -243,6 +243,23 @@ await t.test('the user database', async (t) => {
     await place.setUp({ force: true });
     t.equal(ufds.keys.length, 1, 'where names are unique, the old key makes room');
     t.equal(ufds.keys[0]?.openssh, service.metadata['IMGAPI_PUBLIC_KEY']);
+
+    const used = ufds.keys.map(({ name, openssh }) => ({ name, openssh }));
+    const same = (what: string): boolean => t.match(ufds.keys, used, what) && t.equal(ufds.keys.length, 1);
+    const { onKey } = ufds;
+    ufds.onKey = undefined;
+    await t.rejects(place.setUp({ force: true }), { message: /KeyDoesNotExist/ });
+    same('and comes back when the new one cannot be used');
+    const waiting = startScript(SETUP, [place.manta.url, '--force', '--config', place.configPath]);
+    await eventually('a try', WAIT_MS, () => waiting.records().find(({ msg }) => msg === 'no access yet'));
+    waiting.child.kill('SIGINT');
+    t.match(await waiting.exited, { code: 130, stderr: '' });
+    same('also after Ctrl-C');
+    ufds.onKey = onKey;
+    sapi.refusal = { status: 409, code: 'InvalidArgument', message: 'no' };
+    await t.rejects(place.setUp({ force: true }), { message: 'SAPI: no (InvalidArgument)' });
+    same('and when SAPI refuses');
+
     ufds.keys.length = 0;
     await place.setUp();
     t.equal(ufds.keys[0]?.openssh, service.metadata['IMGAPI_PUBLIC_KEY'], 'a lost key is added again');
@@ -306,6 +323,18 @@ await t.test('SAPI', async (t) => {
     t.strictSame(service.metadata, { OTHER: 'stays' });
     await place.setUp();
     t.equal(ufds.keys.length, 1, 'what the failed run left is removed');
+
+    const before = service.metadata['IMGAPI_KEY_ID'];
+    const stop = new AbortController();
+    sapi.onChange = () => stop.abort();
+    await place.setUp({ force: true }, stop.signal);
+    t.ok(stop.signal.aborted, 'too late to stop');
+    sapi.onChange = undefined;
+    t.not(service.metadata['IMGAPI_KEY_ID'], before);
+    t.strictSame(
+        ufds.keys.map(({ openssh }) => openssh),
+        [service.metadata['IMGAPI_PUBLIC_KEY']],
+    );
 
     const key = service.metadata['IMGAPI_PRIVATE_KEY'];
     service.metadata = { ...service.metadata, IMGAPI_PRIVATE_KEY: 'broken' };

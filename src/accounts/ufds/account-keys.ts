@@ -16,11 +16,22 @@ const TAKEN: ReadonlySet<unknown> = new Set([
 ]);
 
 /** A key of an account. */
-interface AccountKey {
+export interface AccountKey {
     /** Where the directory has it. */
     readonly dn: string;
     /** MD5 form, as the directory names keys. */
     readonly fingerprint: string;
+    readonly name: string;
+    /** A line of an SSH key file. */
+    readonly publicKey: string;
+}
+
+/** What {@link AccountKeys.register} has done, or has begun when it failed. */
+export interface Registration {
+    /** Whether the key was not there before. */
+    isNew: boolean;
+    /** Keys that made room for it. */
+    removed: readonly AccountKey[];
 }
 
 /** Whose keys are wanted, and where they are. */
@@ -62,34 +73,48 @@ export class AccountKeys {
      * Adds a key unless the account has it. Others of its name stay, as they may be in use; where no two
      * may have one name they make room.
      *
-     * @returns whether it is new
+     * @param registration told of each change before it is asked for, as its answer may not come
      */
-    async register(name: string, publicKey: string): Promise<boolean> {
+    async register(name: string, publicKey: string, registration: Registration): Promise<void> {
         if (await this.has(publicKey)) {
-            return false;
+            return;
         }
+        registration.isNew = true;
         try {
             await this.#add(name, publicKey);
         } catch (error) {
-            if (!isTaken(error) || (await this.keepOnly(name, publicKey)).length === 0) {
+            const others = isTaken(error) ? await this.#others(name, publicKey) : [];
+            if (others.length === 0) {
                 throw error;
             }
+            registration.removed = others;
+            await this.#removeAll(others);
             await this.#add(name, publicKey);
         }
-        return true;
     }
 
-    /** Removes a key, whatever its name. */
-    async remove(publicKey: string): Promise<void> {
-        await this.#removeAll(await this.#equal(publicKey));
+    /** Undoes {@link register}, however far it came. */
+    async unregister(publicKey: string, { isNew, removed }: Registration): Promise<void> {
+        if (isNew) {
+            await this.#removeAll(await this.#equal(publicKey));
+        }
+        for (const old of removed) {
+            if (!(await this.has(old.publicKey))) {
+                await this.#add(old.name, old.publicKey);
+            }
+        }
     }
 
     /** Removes all keys of a name but one; tells the fingerprints of those removed. */
     async keepOnly(name: string, publicKey: string): Promise<readonly string[]> {
-        const kept = fingerprintOf(sshpk.parseKey(publicKey, 'ssh'));
-        const others = (await this.#search('name', name)).filter(({ fingerprint }) => fingerprint !== kept);
+        const others = await this.#others(name, publicKey);
         await this.#removeAll(others);
         return others.map(({ fingerprint }) => fingerprint);
+    }
+
+    async #others(name: string, publicKey: string): Promise<readonly AccountKey[]> {
+        const kept = fingerprintOf(sshpk.parseKey(publicKey, 'ssh'));
+        return (await this.#search('name', name)).filter(({ fingerprint }) => fingerprint !== kept);
     }
 
     #equal(publicKey: string): Promise<readonly AccountKey[]> {
@@ -123,11 +148,13 @@ export class AccountKeys {
                     new EqualityFilter({ attribute, value }),
                 ],
             }),
-            attributes: ['fingerprint'],
+            attributes: ['fingerprint', 'name', 'openssh'],
         });
         return entries.map((entry) => ({
             dn: entry.pojo.objectName,
             fingerprint: valuesOf(entry, 'fingerprint')[0] ?? '',
+            name: valuesOf(entry, 'name')[0] ?? '',
+            publicKey: valuesOf(entry, 'openssh')[0] ?? '',
         }));
     }
 }

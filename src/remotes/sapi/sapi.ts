@@ -12,8 +12,20 @@ const ANSWER_LIMIT_MS = 30_000;
 export interface SapiOptions {
     readonly http: HttpClient;
     readonly url: string;
-    /** Ends all requests. */
+    /** Ends all questions; a change that is under way is waited for. */
     readonly signal: AbortSignal;
+}
+
+/** SAPI was told to change something, and whether it has done so is not known. */
+export class UnclearChange extends Error {
+    override readonly name = 'UnclearChange';
+}
+
+/** Whether SAPI has said no, and thus has changed nothing. */
+function isRefusal(error: unknown): boolean {
+    const { cause } = error instanceof Error ? error : {};
+    const status = cause instanceof OutgoingError ? cause.status : undefined;
+    return status !== undefined && status >= 400 && status < 500;
 }
 
 /** What SAPI says of its refusal; without its words, what became of the request. */
@@ -45,7 +57,11 @@ export class SapiClient {
         return this.#one(`service "${name}"`, 'services', query);
     }
 
-    /** Sets these metadata of a service and leaves all others. @throws Error when SAPI does not do it */
+    /**
+     * Sets these metadata of a service and leaves all others.
+     *
+     * @throws Error when SAPI refuses; UnclearChange
+     */
     async updateMetadata(serviceUuid: string, metadata: Metadata): Promise<void> {
         await this.#change(serviceUuid, 'update', metadata);
     }
@@ -57,12 +73,22 @@ export class SapiClient {
     }
 
     async #change(uuid: string, action: 'update' | 'delete', metadata: Metadata): Promise<void> {
-        const request = { method: 'PUT', body: { action, metadata } } as const;
-        await this.#ask(['services', uuid], request, entryOf);
+        this.#options.signal.throwIfAborted();
+        // Broken off, it could be done or not.
+        const { signal } = new AbortController();
+        const request = { method: 'PUT', body: { action, metadata }, signal } as const;
+        try {
+            await this.#ask(['services', uuid], request, entryOf);
+        } catch (error) {
+            throw isRefusal(error) || !(error instanceof Error)
+                ? error
+                : new UnclearChange(error.message, { cause: error });
+        }
     }
 
     async #one(what: string, path: string, query: Readonly<Record<string, string>>): Promise<SapiEntry> {
-        const found = await this.#ask([path], { query }, entriesOf);
+        const { signal } = this.#options;
+        const found = await this.#ask([path], { query, signal }, entriesOf);
         const [first] = found;
         if (first === undefined || found.length > 1) {
             throw new Error(`SAPI has ${first === undefined ? 'no' : 'more than one'} ${what}`);
@@ -72,22 +98,21 @@ export class SapiClient {
 
     async #ask<T>(
         path: readonly string[],
-        request: Pick<JsonRequest, 'method' | 'body' | 'query'>,
+        request: Pick<JsonRequest, 'method' | 'body' | 'query' | 'signal'>,
         read: (body: unknown) => T,
     ): Promise<T> {
-        const { http, url, signal } = this.#options;
+        const { http, url } = this.#options;
         try {
             const { body } = await http.json({
                 url: `${url}/${path.map(encodeURIComponent).join('/')}`,
                 peer: 'service',
                 ...request,
                 headers: { 'accept-version': API_VERSION },
-                signal,
                 timeouts: { totalMs: ANSWER_LIMIT_MS },
             });
             return read(body);
         } catch (error) {
-            signal.throwIfAborted();
+            request.signal.throwIfAborted();
             throw error instanceof OutgoingError ? failureOf(error) : error;
         }
     }

@@ -48,6 +48,9 @@ export class SapiDouble extends HttpService {
     /** The next change is refused with this. */
     refusal: { readonly status: number; readonly code: string; readonly message: string } | undefined;
 
+    /** Told of each change before it is made. */
+    onChange: (() => void) | undefined;
+
     constructor() {
         super((request, response) => this.#answer(request, response));
     }
@@ -82,6 +85,7 @@ export class SapiDouble extends HttpService {
         } else if (request.method === 'GET' && uuid === undefined) {
             this.#list(kind, records, request, response);
         } else if (request.method === 'PUT' && uuid !== undefined) {
+            this.onChange?.();
             this.#change(records, uuid, parsed(request.body), response);
         } else {
             refuse(response, 405, 'MethodNotAllowed', `${request.method} is not allowed`);

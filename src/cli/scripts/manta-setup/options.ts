@@ -103,7 +103,8 @@ export async function runSetup(
         await withDatacenter(access, task);
         return 0;
     } catch (error) {
-        if (interrupt.status !== undefined) {
+        // Any other reason is worth telling: something may have changed.
+        if (interrupt.status !== undefined && error === interrupt.signal.reason) {
             return interrupt.status;
         }
         throw error;

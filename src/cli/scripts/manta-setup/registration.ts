@@ -1,4 +1,8 @@
-import { withAccountKeys, type AccountKeysOptions } from '../../../accounts/ufds/account-keys.js';
+import {
+    withAccountKeys,
+    type AccountKeysOptions,
+    type Registration,
+} from '../../../accounts/ufds/account-keys.js';
 import type { KeyPair } from '../../../auth/key-pair.js';
 import { UUID_RE } from '../../../base/uuid.js';
 import type { Datacenter } from './datacenter.js';
@@ -33,35 +37,48 @@ export async function isRegistered(datacenter: Datacenter, key: KeyPair): Promis
 
 /**
  * Gives a key to the operator's account unless it has it; others of its name stay where they may, as
- * servers use them.
+ * servers use them, and those that must make room are remembered.
  *
- * @returns takes it back if it was not there before; never rejects
- * @throws Error when the user database cannot be asked or refuses
+ * @returns makes it as it was before; never rejects
+ * @throws Error when the user database cannot be asked or refuses; then it is as before
  */
 export async function registerKey(datacenter: Datacenter, key: KeyPair): Promise<() => Promise<void>> {
     const { log } = datacenter;
     const account = adminAccount(datacenter);
     const name = keyNameOf(datacenter);
     const facts = { ufds: account.access.url, account: account.account, key: name, keyId: key.fingerprint };
-    const isNew = await withAccountKeys(account, (keys) => keys.register(name, key.publicKey));
-    log.info(facts, isNew ? 'public key added to the account' : 'the account has the public key');
-    return async () => {
-        if (isNew) {
-            const undo = { ...account, signal: AbortSignal.timeout(UNDO_LIMIT_MS) };
-            await withAccountKeys(undo, (keys) => keys.remove(key.publicKey)).then(
-                () => log.info(facts, 'public key taken back'),
-                (err: unknown) => log.warn({ ...facts, err }, 'public key could not be taken back'),
-            );
+    const registration: Registration = { isNew: false, removed: [] };
+    const takeBack = async (): Promise<void> => {
+        const { isNew, removed } = registration;
+        if (!isNew) {
+            return;
         }
+        const undo = { ...account, signal: AbortSignal.timeout(UNDO_LIMIT_MS) };
+        await withAccountKeys(undo, (keys) => keys.unregister(key.publicKey, registration)).then(
+            () => log.info(facts, 'public key taken back'),
+            // Who reads this may have to add the removed ones by hand.
+            (err: unknown) => log.warn({ ...facts, removed, err }, 'public key could not be taken back'),
+        );
     };
+    try {
+        await withAccountKeys(account, (keys) => keys.register(name, key.publicKey, registration));
+    } catch (error) {
+        await takeBack();
+        throw error;
+    }
+    const { isNew, removed } = registration;
+    log.info(facts, isNew ? 'public key added to the account' : 'the account has the public key');
+    if (removed.length > 0) {
+        log.warn({ key: name, removed }, 'names of keys are unique: the old public key made room');
+    }
+    return takeBack;
 }
 
-/** Removes all other keys of the same name. @throws as {@link registerKey} */
+/** Removes all other keys of the same name, told to stop or not. @throws as {@link registerKey} */
 export async function removeOldKeys(datacenter: Datacenter, key: KeyPair): Promise<void> {
     const name = keyNameOf(datacenter);
-    const removed = await withAccountKeys(adminAccount(datacenter), (keys) =>
-        keys.keepOnly(name, key.publicKey),
-    );
+    const account = { ...adminAccount(datacenter), signal: new AbortController().signal };
+    const removed = await withAccountKeys(account, (keys) => keys.keepOnly(name, key.publicKey));
     if (removed.length > 0) {
         datacenter.log.info({ key: name, fingerprints: removed }, 'old public key removed from the account');
     }

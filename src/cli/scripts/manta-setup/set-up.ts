@@ -1,4 +1,5 @@
 import { makeKeyPair, readKeyPair, type KeyPair } from '../../../auth/key-pair.js';
+import { UnclearChange } from '../../../remotes/sapi/sapi.js';
 import { firstLoadBalancer } from '../../../remotes/vmapi/load-balancer.js';
 import { verifyAccess } from './access.js';
 import { rootDirOf, type Datacenter } from './datacenter.js';
@@ -85,7 +86,7 @@ async function applySettings({ sapi, service, log }: Datacenter, settings: Manta
  * Connects the servers of a datacenter to a Manta that shares its accounts (operations 3.1). What is in
  * use works until the new settings have been seen to work: the old key goes last.
  *
- * @throws Error; nothing that is in use has changed, unless it says that SAPI has failed
+ * @throws Error; nothing that is in use has changed, unless SAPI was told of the new settings
  */
 export async function setUpManta(datacenter: Datacenter, wish: OwnManta): Promise<void> {
     const { log } = datacenter;
@@ -99,11 +100,14 @@ export async function setUpManta(datacenter: Datacenter, wish: OwnManta): Promis
     const takeBack = await registerKey(datacenter, key);
     try {
         await verify(datacenter, settings, waitSeconds);
+        await applySettings(datacenter, settings);
     } catch (error) {
-        await takeBack();
+        // The new key may be in use when nobody knows.
+        if (!(error instanceof UnclearChange)) {
+            await takeBack();
+        }
         throw error;
     }
-    await applySettings(datacenter, settings);
     await removeOldKeys(datacenter, key);
 }
 
