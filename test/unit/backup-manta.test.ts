@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { newUuid } from '#lib/base/uuid.js';
@@ -184,6 +184,30 @@ void t.test('a file that is lost or cannot be read stays in the backup, and is t
     await again.run.run();
     t.equal(again.problems.length, 1, 'each time');
     t.match(await place.here('backup', '-y'), { code: 1 });
+});
+
+void t.test('a record that cannot be read stays as it is in the backup, with its files', async (t) => {
+    const place = await setUp(t, 6);
+    await runOn(place).run.run();
+    const [damaged, other] = [imageOf(place, 0), imageOf(place, 1)];
+    const read = (path: string): Promise<string> => place.area.read(`backup/${path}`);
+    const [file, record] = [await read(damaged.path), await read(`manifests/${damaged.uuid}.raw`)];
+    replaceFile(damaged.raw, damaged.file, 'new');
+    writeFileSync(join(place.base, `images/${other.uuid.slice(0, 3)}/${other.uuid}/icon`), 'an icon');
+    const { run, problems } = runOn(place, {
+        put: async ({ path }) => {
+            if (path.endsWith('/icon')) {
+                rmSync(damaged.raw);
+                // Opened, it fails to be read, whoever tries.
+                symlinkSync('/proc/self/mem', damaged.raw);
+            }
+        },
+    });
+    await run.run();
+    t.match(problems, [/manifests\/.*\.raw: it cannot be read: /]);
+    t.equal(await read(damaged.path), file);
+    t.equal(await read(`manifests/${damaged.uuid}.raw`), record);
+    t.equal(problems.length, 1);
 });
 
 void t.test('another host, a refusal, an outage', async (t) => {

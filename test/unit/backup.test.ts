@@ -180,6 +180,12 @@ void t.test('guards of a backup', async (t) => {
     rmSync(records, { recursive: true });
     renameSync(aside, records);
 
+    for (const area of ['archive', 'sharing']) {
+        renameSync(join(place.base, area), aside);
+        const gone = new RegExp(`1 of 1 files of ${area} in the last backup are gone`);
+        t.match(await backup(), { code: 1, stderr: gone });
+        renameSync(aside, join(place.base, area));
+    }
     writeFileSync(join(place.base, 'run/instance'), JSON.stringify({ instance: newUuid() }));
     t.match(await backup(), { code: 1, stderr: /another installation, on .*, has made a snapshot/ });
     t.match(await backup('-n', '--force'), {
@@ -189,6 +195,21 @@ void t.test('guards of a backup', async (t) => {
     t.equal(snapshots(place).length, 2);
     place.writeConfig({ mode: 'dc', datacenterName: 'x', ufds: {}, moray: {} });
     t.match(await backup(), { code: 1, stderr: /config/ });
+});
+
+void t.test('a snapshot of a clock that was wrong does not outlive those after it', async (t) => {
+    const place = backupPlace(t, 2);
+    t.match(await place.here('backup', '--dest', place.dest, '-y'), { code: 0 });
+    renameSync(join(place.dest, snapshots(place)[0] ?? ''), join(place.dest, '29990101T000000Z'));
+    rmSync(fileOf(place));
+    rmSync(join(place.base, 'manifests', `${place.images[0]?.fixture.uuid ?? ''}.raw`));
+    const forced = await place.here('backup', '--dest', place.dest, '-y', '--keep', '1', '--force');
+    t.match(forced, { code: 0, stderr: /warning: the last snapshot, 29990101T000000Z, is later than now/ });
+    t.strictSame(snapshots(place), ['29990101T000001Z'], 'the one just made');
+    const after = place.data();
+    place.wipe('etc');
+    t.match(await place.here('restore', '--from', place.dest, '-y'), { code: 0 });
+    t.strictSame(differences(after, place.data()), []);
 });
 
 void t.test('command lines', async (t) => {

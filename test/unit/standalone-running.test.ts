@@ -167,8 +167,12 @@ void t.test('status: nothing to say, or a block for each fault', { timeout: LIMI
     place.manta.double.clearFaults();
     rmSync(pem);
     rmSync(join(place.server.bin, 'timer'));
-    const hours = new Date(Date.now() - 7_200_000);
+    const [hours, future] = [new Date(Date.now() - 7_200_000), new Date(Date.now() + 7_200_000)];
     writeFileSync(join(place.base, 'run/backup.status'), '0\n');
+    utimesSync(join(place.base, 'run/backup.status'), future, future);
+    t.match(faultsOf(await place.quick(statusCommand, '-j')), [
+        { check: 'backup', state: 'the last backup is later than now' },
+    ]);
     utimesSync(join(place.base, 'run/backup.status'), hours, hours);
     t.strictSame(faultsOf(await place.quick(statusCommand, '-j')), [
         {

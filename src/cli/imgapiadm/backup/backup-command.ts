@@ -90,7 +90,15 @@ async function openTarget(
         return openManta(server, order, instance, signal);
     }
     requireOutside(destination, directories);
-    const target = new SnapshotTarget({ destination, instance, keep, force, parallel, signal });
+    const target = new SnapshotTarget({
+        destination,
+        instance,
+        keep,
+        force,
+        parallel,
+        signal,
+        onNote: (text) => terminal.note(`warning: ${text}`),
+    });
     return { target, close: () => undefined };
 }
 

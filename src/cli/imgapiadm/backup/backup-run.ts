@@ -19,6 +19,7 @@ import {
 import type { BackupTarget } from './backup-target.js';
 import { isOfEtc } from './manta-tree.js';
 import { localFilesOf, type NamedFile } from './record-files.js';
+import { requirePlausible } from './too-much-gone.js';
 
 /** What a {@link BackupRun} is made from. */
 export interface BackupRunOptions {
@@ -58,15 +59,8 @@ export interface BackupCounts {
     allFiles: number;
 }
 
-/** Share of the last backup above which what is gone may have been lost instead of deleted. */
-const MAX_GONE = 0.2;
 /** How often something is read again that is changed again and again meanwhile. */
 const MAX_TRIES = 10;
-
-/** More is gone than is likely to be meant. */
-export class TooMuchGoneError extends Error {
-    override readonly name = 'TooMuchGoneError';
-}
 
 /**
  * Makes a backup what the base directory is, beside a running server (operations 3.2): files first, records
@@ -115,7 +109,9 @@ export class BackupRun {
                     source.set(path, file);
                 }
             }
-            this.#requirePlausible(source);
+            if (!this.#options.force) {
+                requirePlausible(source, this.#last, areas);
+            }
             this.#count(source);
             await this.#copyAll(source);
             await this.#removeGone();
@@ -136,19 +132,6 @@ export class BackupRun {
         this.counts.allBytes = [...source.values()].reduce((sum, { size }) => sum + size, 0);
     }
 
-    /** @throws TooMuchGoneError */
-    #requirePlausible(source: Files): void {
-        for (const area of ['images', 'manifests'] as const) {
-            const before = [...this.#last.keys()].filter((path) => areaOf(path) === area);
-            const gone = before.filter((path) => !source.has(path)).length;
-            if (gone > before.length * MAX_GONE && !this.#options.force) {
-                throw new TooMuchGoneError(
-                    `${gone} of ${before.length} files of ${area} in the last backup are gone: if that is meant, see --force`,
-                );
-            }
-        }
-    }
-
     async #copyAll(source: Files): Promise<void> {
         const paths = [...source.keys()];
         const inArea = (area: Area): string[] => paths.filter((path) => areaOf(path) === area);
@@ -162,7 +145,11 @@ export class BackupRun {
             (path) => this.#place(path),
         );
         await this.#each(inArea('manifests'), (path) => this.#placeRecord(path));
-        await this.#each(replaced, (path) => this.#place(path));
+        // Beside a record that stays as the backup has it, so do they.
+        await this.#each(
+            replaced.filter((path) => !this.#hasUnreadRecord(path)),
+            (path) => this.#place(path),
+        );
         await this.#each([...inArea('archive'), ...inArea('sharing')], (path) => this.#place(path));
         await this.#each(this.#options.etc, (file) => this.#put(file));
     }
@@ -275,7 +262,20 @@ export class BackupRun {
         this.counts.doneBytes += size;
     }
 
+    /** Has a record in the backup, after its files. One that cannot be read is told of. */
     async #placeRecord(path: string): Promise<void> {
+        try {
+            await this.#placeReadableRecord(path);
+        } catch (error) {
+            if (!(error instanceof UnreadableError)) {
+                throw error;
+            }
+            this.#unread.add(path);
+            this.#problem(path, error.message);
+        }
+    }
+
+    async #placeReadableRecord(path: string): Promise<void> {
         const { base } = this.#options;
         const uuid = uuidOf(path) ?? '';
         for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
@@ -298,7 +298,12 @@ export class BackupRun {
                 return;
             }
         }
+        this.#unread.add(path);
         this.#problem(path, 'it was changed again and again meanwhile');
+    }
+
+    #hasUnreadRecord(path: string): boolean {
+        return this.#unread.has(`manifests/${uuidOf(path) ?? ''}.raw`);
     }
 
     async #storeRecord(record: FileBytes): Promise<void> {
@@ -374,7 +379,7 @@ export class BackupRun {
         const last = this.#last.get(path);
         // It may have come back since the list was made: the next run has it.
         const isThere = !isOfEtc(path) && (await statFile(base, path)) !== undefined;
-        if (last !== undefined && (isThere || this.#missed.has(path))) {
+        if (last !== undefined && (isThere || this.#missed.has(path) || this.#hasUnreadRecord(path))) {
             // What the backup has is older than what is there, if that is known.
             await this.#keep(path, { size: last.size });
             return;

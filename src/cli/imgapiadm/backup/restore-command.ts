@@ -12,7 +12,7 @@ import { ownerToBe, type Owner } from '../offline/act-as-owner.js';
 import { terminalLog } from '../offline/terminal-log.js';
 import { showProgress } from '../progress.js';
 import { bytesText, countText, durationText } from '../quantities.js';
-import { urlOfConfig } from '../server-access.js';
+import { addressOfConfig } from '../server-access.js';
 import { backupRoot, readStandaloneServer } from '../standalone-config.js';
 import type { Files } from './backup-files.js';
 import { readPassphrase } from './etc-files.js';
@@ -226,8 +226,9 @@ class RestoreCommand {
             return true;
         }
         await stopped.manager.start(stopped.instances);
-        if (config !== undefined && !(await waitForPong(urlOfConfig(config)))) {
-            this.#note(`error: the server was started again, but does not answer at ${urlOfConfig(config)}`);
+        const address = config === undefined ? undefined : addressOfConfig(config);
+        if (address !== undefined && !(await waitForPong(address))) {
+            this.#note(`error: the server was started again, but does not answer at ${address.url}`);
             return false;
         }
         this.#say(`Started ${stopped.instances.join(', ')} again`);

@@ -13,12 +13,18 @@ import {
 import { systemErrorCode } from '../../../base/errors.js';
 import { forEachParallel } from '../../../base/parallel.js';
 import { SyncedFile } from '../../../base/synced-file.js';
-import { timeStamp } from '../../../base/time-stamp.js';
 import { MARKER_FRESH_MS } from '../../../maintenance/owner-marker.js';
 import { ChangedError, listFiles, withFile, type FileBytes, type Files } from './backup-files.js';
 import type { BackupTarget } from './backup-target.js';
 import { md5Of } from './manta-tree.js';
-import { listSnapshots, SNAPSHOT_FILE, type Snapshot, type SnapshotFacts } from './snapshots.js';
+import {
+    listSnapshots,
+    nextName,
+    SNAPSHOT_FILE,
+    stampOf,
+    type Snapshot,
+    type SnapshotFacts,
+} from './snapshots.js';
 
 /** What a {@link SnapshotTarget} is made from. */
 export interface SnapshotTargetOptions {
@@ -32,11 +38,15 @@ export interface SnapshotTargetOptions {
     readonly force: boolean;
     readonly parallel: number;
     readonly signal: AbortSignal;
+    /** Told of what is odd, but keeps nobody from making a snapshot. */
+    readonly onNote: (text: string) => void;
 }
 
 /** Where a file system makes no further link to a file: it is copied instead. */
 const NO_LINK = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK', 'ENOSYS']);
 const PARTIAL = '.partial-';
+/** Clocks of hosts that use a directory in turn differ a little, and names are a second apart at least. */
+const CLOCK_SLACK_MS = 60_000;
 
 /** Writes a new file with a time of its own, and syncs it. @throws Error also when other bytes came than were announced */
 export async function writeCopy(path: string, { size, mtimeMs, chunks }: FileBytes): Promise<void> {
@@ -88,6 +98,7 @@ export class SnapshotTarget implements BackupTarget {
         }
         this.#last = (await listSnapshots(destination)).at(-1);
         const facts = this.#last?.facts;
+        this.#noteFuture();
         const isForeign = facts !== undefined && facts.instance !== instance;
         // As with the marker in Manta: what nobody has added to for long is taken over.
         if (isForeign && !force && systemClock.now() - Date.parse(facts.at) < MARKER_FRESH_MS) {
@@ -147,13 +158,23 @@ export class SnapshotTarget implements BackupTarget {
         await forEachParallel(this.#directories, parallel, syncDirectory);
         await writeSynced(join(this.#partial, SNAPSHOT_FILE), `${JSON.stringify(facts)}\n`);
         await syncDirectory(this.#partial);
-        await rename(this.#partial, await this.#freeName());
+        const name = nextName(await readdir(destination), systemClock.now());
+        await rename(this.#partial, join(destination, name));
         await syncDirectory(destination);
-        await this.#removeOld();
+        await this.#removeOld(name);
     }
 
     async abandon(): Promise<void> {
         await rm(this.#partial, { recursive: true, force: true }).catch(() => undefined);
+    }
+
+    #noteFuture(): void {
+        const { name } = this.#last ?? {};
+        if (name !== undefined && (stampOf(name) ?? 0) > systemClock.now() + CLOCK_SLACK_MS) {
+            this.#options.onNote(
+                `the last snapshot, ${name}, is later than now: look at the clock; new ones are named after it`,
+            );
+        }
     }
 
     get #lastDirectory(): string {
@@ -185,21 +206,11 @@ export class SnapshotTarget implements BackupTarget {
         return to;
     }
 
-    async #freeName(): Promise<string> {
-        const { destination } = this.#options;
-        const stamp = timeStamp(systemClock.now());
-        const names = new Set(await readdir(destination));
-        let name = stamp;
-        for (let count = 1; names.has(name); count += 1) {
-            name = `${stamp}-${count}`;
-        }
-        return join(destination, name);
-    }
-
     /** Those above the number to keep; one whose file is gone is no snapshot, wherever removing it is cut off. */
-    async #removeOld(): Promise<void> {
+    async #removeOld(newest: string): Promise<void> {
         const { destination, keep, instance } = this.#options;
-        for (const { directory } of (await listSnapshots(destination)).slice(0, -keep)) {
+        const others = (await listSnapshots(destination)).filter(({ name }) => name !== newest);
+        for (const { directory } of others.slice(0, Math.max(0, others.length + 1 - keep))) {
             const aside = join(destination, `${PARTIAL}${instance}`);
             await rename(directory, aside);
             await rm(aside, { recursive: true, force: true });

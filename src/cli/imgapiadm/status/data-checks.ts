@@ -12,6 +12,8 @@ import { faulty, fine, type StatusCheck } from './fault.js';
 const MIN_FREE_SHARE = 0.1;
 const MIN_DAYS = 14;
 const DAY_MS = 86_400_000;
+/** Corrections of a clock up to this are usual. */
+const CLOCK_SLACK_MS = 60_000;
 
 const CERTIFICATE_RE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/;
 
@@ -44,6 +46,10 @@ function backupCheck({ directories }: StandaloneServer, maxAgeMs: number): Statu
             const age = Date.now() - last.at;
             if (last.status !== 0) {
                 return faulty('the last backup failed', cmd, `its exit status is ${last.status}`, see);
+            }
+            if (age < -CLOCK_SLACK_MS) {
+                const info = `it ended at ${new Date(last.at).toISOString()}`;
+                return faulty('the last backup is later than now', cmd, info, 'set the clock right; date');
             }
             return age > maxAgeMs
                 ? faulty('the last backup is old', cmd, `it ended ${durationText(age)} ago`, see)
