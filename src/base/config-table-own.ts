@@ -135,7 +135,7 @@ export const OWN_KEYS: readonly ConfigKey[] = [
     live(
         'accelRedirect',
         'object',
-        'Leave it to front servers in `trustedProxies` to send files of local storage (nginx: `X-Accel-Redirect`).',
+        'Leave it to front servers in `trustedProxies` to send files of local storage (nginx: `X-Accel-Redirect`); only for requests with `X-Forwarded-For` or `X-Forwarded-Proto`.',
     ),
     live('accelRedirect.prefix', 'string', 'Where the front server has the `images` directory.', {
         rule: SLASHED,

@@ -20,8 +20,14 @@ export interface DownloadReply {
     readonly contentType: string;
     /** Base64; absent in old records. */
     readonly contentMD5?: string;
-    /** Where the front server finds the bytes, which it sends itself; the range is its matter, too. */
-    readonly handOff?: string;
+    /**
+     * The front server can send the bytes itself; the range is its matter, too. Makes sure that they are
+     * there; called before headers are sent.
+     *
+     * @returns where it finds them; `undefined`: they are not where it can
+     * @throws what is to be answered instead
+     */
+    readonly handOff?: () => Promise<string | undefined>;
     /**
      * Opens the bytes; called before headers are sent, also for HEAD (then destroyed at once).
      * Byte offsets, `end` inclusive; absent: the whole file.

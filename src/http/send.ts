@@ -76,18 +76,31 @@ function wholeHeaders({ contentType, contentMD5 }: DownloadReply, validators: Re
     };
 }
 
+/** Conditions that a front server would judge again, without our entity tag. */
+const FRONT_CONDITIONS = ['if-match', 'if-unmodified-since', 'if-range'];
+
 /**
- * Lets the front server send the bytes, once it is sure that they are there (README table A). Whether it knows
- * ranges it says itself: nginx would say it twice.
+ * Lets the front server send the bytes (README table A). Whether it knows ranges it says itself: nginx would
+ * say it twice.
+ *
+ * @returns `undefined`: they are to be sent from here
  */
-async function handedOver(reply: DownloadReply, path: string, validators: ReplyHeaders): Promise<Answer> {
-    const stream = await reply.open(undefined);
-    stream.on('error', () => undefined).destroy();
-    return {
-        status: 200,
-        headers: { ...wholeHeaders(reply, validators), 'X-Accel-Redirect': path },
-        body: NO_BODY,
-    };
+async function handedOver(
+    reply: DownloadReply,
+    { headers }: AnswerRequest,
+    validators: ReplyHeaders,
+): Promise<Answer | undefined> {
+    if (FRONT_CONDITIONS.some((name) => headers[name] !== undefined)) {
+        return undefined;
+    }
+    const path = await reply.handOff?.();
+    return path === undefined
+        ? undefined
+        : {
+              status: 200,
+              headers: { ...wholeHeaders(reply, validators), 'X-Accel-Redirect': path },
+              body: NO_BODY,
+          };
 }
 
 /**
@@ -103,8 +116,9 @@ async function downloadAnswer(reply: DownloadReply, request: AnswerRequest): Pro
     if (checkPreconditions(request.headers, entity, request.method) === 'not-modified') {
         return emptyAnswer(304, validators);
     }
-    if (reply.handOff !== undefined) {
-        return handedOver(reply, reply.handOff, validators);
+    const handed = await handedOver(reply, request, validators);
+    if (handed !== undefined) {
+        return handed;
     }
     const range = requestedRange(request.headers, entity, size);
     const stream = await reply.open(range);

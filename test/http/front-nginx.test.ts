@@ -80,7 +80,8 @@ await t.test('nginx sends files of local storage itself', { skip: missingProgram
     const path = `/images/${uuid}/file`;
     const place = `${PREFIX}${uuid.slice(0, 3)}/${uuid}/`;
 
-    const handed = await direct.get(path);
+    t.ok((await direct.get(path)).body.equals(file), 'a client on this machine is no front server');
+    const handed = await direct.get(path, { headers: { 'x-forwarded-for': '192.0.2.1' } });
     t.strictSame([handed.status, handed.body.length], [200, 0]);
     t.equal(handed.header('x-accel-redirect'), `${place}file0`);
     const whole = await front.get(path);
@@ -101,6 +102,15 @@ await t.test('nginx sends files of local storage itself', { skip: missingProgram
     t.equal(part.header('content-range'), `bytes 3-9/${file.length}`);
     t.equal((await front.get(path, { headers: { 'if-none-match': sha1Hex(file) } })).status, 304);
     t.equal((await front.get(path, { headers: { 'if-match': '"x"' } })).status, 412);
+    const matched = await front.get(path, { headers: { 'if-match': `"${sha1Hex(file)}"` } });
+    t.strictSame([matched.status, matched.body], [200, file], 'a condition that holds');
+    for (const [tag, status] of [
+        [sha1Hex(file), 206],
+        ['other', 200],
+    ] as const) {
+        const headers = { range: 'bytes=3-9', 'if-range': `"${tag}"` };
+        t.equal((await front.get(path, { headers })).status, status, `If-Range: ${tag}`);
+    }
     const head = await front.request('HEAD', path);
     t.strictSame([head.status, head.header('content-length')], [200, String(file.length)]);
     const icon = await front.get(`/images/${uuid}/icon`);
