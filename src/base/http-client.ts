@@ -107,6 +107,8 @@ export interface HttpClientOptions {
     readonly timeouts?: Partial<OutgoingTimeouts>;
     /** Default: the environment variable `NO_PROXY` or `no_proxy`. */
     readonly noProxy?: string;
+    /** Whether plain connections begin with a PROXY header; default: no. */
+    readonly proxyHeader?: boolean;
     /** Finds the addresses of names that are to be checked; default: as the system does. */
     readonly lookup?: HostLookup;
 }
@@ -224,7 +226,7 @@ export class HttpClient {
         const { config } = options;
         const noProxy = options.noProxy ?? process.env['NO_PROXY'] ?? process.env['no_proxy'] ?? '';
         this.#config = config;
-        this.#connections = new Connections({ config, noProxy });
+        this.#connections = new Connections({ config, noProxy, proxyHeader: options.proxyHeader === true });
         this.#guard = new EgressGuard(config, options.lookup ?? systemLookup);
         this.#retryDelaysMs = options.retryDelaysMs ?? RETRY_DELAYS_MS;
         this.#timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };

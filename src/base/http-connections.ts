@@ -1,5 +1,5 @@
 import type { LookupFunction } from 'node:net';
-import { Pool, ProxyAgent, type Dispatcher } from 'undici';
+import { buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici';
 import type { HostAddress } from './egress/egress-guard.js';
 import { OutgoingError } from './http-errors.js';
 import { bypassesProxy } from './http-no-proxy.js';
@@ -27,6 +27,7 @@ interface PoolFacts {
     readonly connectMs: number;
     /** The only addresses to connect to; `undefined`: those of the name. */
     readonly addresses: readonly HostAddress[] | undefined;
+    readonly proxyHeader: boolean;
 }
 
 /** What {@link Connections} are made from. */
@@ -34,6 +35,8 @@ export interface ConnectionsOptions {
     readonly config: OutgoingSettingsSource;
     /** As in the environment variable `NO_PROXY`. */
     readonly noProxy: string;
+    /** Whether plain connections begin with a PROXY header, as one's own server may want it (operations 4.8). */
+    readonly proxyHeader: boolean;
 }
 
 function proxyUrl(configured: unknown): URL | undefined {
@@ -64,12 +67,25 @@ function pinnedTo(addresses: readonly HostAddress[]): LookupFunction {
     };
 }
 
+/** Says before all else that nobody is spoken for. */
+function withProxyHeader(options: buildConnector.BuildOptions): buildConnector.connector {
+    const connect = buildConnector(options);
+    return (target, callback) => {
+        connect(target, (...result) => {
+            result[1]?.write('PROXY UNKNOWN\r\n');
+            callback(...result);
+        });
+    };
+}
+
 function createDispatcher(facts: PoolFacts): Dispatcher {
     const { origin, proxy, insecure, maxSockets: connections, connectMs: timeout, addresses } = facts;
     const tls = { timeout, ...(insecure ? { rejectUnauthorized: false } : {}) };
     if (proxy === undefined) {
         const pinned = addresses === undefined ? {} : { lookup: pinnedTo(addresses) };
-        return new Pool(origin, { connections, connect: { ...tls, ...pinned } });
+        const options = { ...tls, ...pinned };
+        const isProxyLike = facts.proxyHeader && origin.startsWith('http:');
+        return new Pool(origin, { connections, connect: isProxyLike ? withProxyHeader(options) : options });
     }
     if (origin.startsWith('http:')) {
         // Proxies commonly tunnel to the HTTPS port only, so plain requests are theirs to make.
@@ -93,6 +109,7 @@ function createDispatcher(facts: PoolFacts): Dispatcher {
 export class Connections {
     readonly #config: OutgoingSettingsSource;
     readonly #noProxy: string;
+    readonly #proxyHeader: boolean;
     readonly #pools = new RecentlyUsed<Dispatcher>(MAX_POOLS);
     /** Pools that only finish what they have begun. */
     readonly #retired = new Set<Dispatcher>();
@@ -101,6 +118,7 @@ export class Connections {
     constructor(options: ConnectionsOptions) {
         this.#config = options.config;
         this.#noProxy = options.noProxy;
+        this.#proxyHeader = options.proxyHeader;
     }
 
     /**
@@ -120,6 +138,7 @@ export class Connections {
             maxSockets: Math.max(1, Math.floor(config.maxSockets)),
             connectMs,
             addresses: proxy === undefined ? inOrder(addresses) : undefined,
+            proxyHeader: this.#proxyHeader,
         });
         const path = `${url.pathname}${url.search}`;
         if (proxy === undefined || url.protocol === 'https:') {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DEFAULT_CONFIG_PATH, loadConfig } from '../base/config.js';
 import { askServer, isPong } from './imgapiadm/ask-ping.js';
-import { urlOfConfig } from './imgapiadm/server-access.js';
+import { addressOfConfig } from './imgapiadm/server-access.js';
 
 /*
  * Entry point of the container (operations 4.4): sets an empty volume up, then is the server; or with --health
@@ -18,7 +18,7 @@ const ADDRESS_VARIABLES = ['IMGAPI_SETUP_address', 'IMGAPI_SETUP_ADDRESS'];
 
 async function isHealthy(): Promise<boolean> {
     try {
-        return isPong(await askServer(urlOfConfig(loadConfig(DEFAULT_CONFIG_PATH)), '/ping'));
+        return isPong(await askServer(addressOfConfig(loadConfig(DEFAULT_CONFIG_PATH)), '/ping'));
     } catch {
         return false;
     }

@@ -66,8 +66,10 @@ class Systemd implements ServiceManager {
         return demand(this.#systemctl, ['stop', ...names], this.#environment);
     }
 
-    start(names: readonly string[]): Promise<void> {
-        return demand(this.#systemctl, ['start', ...names], this.#environment);
+    async start(names: readonly string[]): Promise<void> {
+        // What has failed too often of late would be refused. One it does not know of yet is no failure.
+        await said(this.#systemctl, ['reset-failed', ...names], this.#environment);
+        await demand(this.#systemctl, ['start', ...names], this.#environment);
     }
 
     statusCommand(name: string): string {

@@ -28,6 +28,7 @@ class Place {
             // What has failed is in no list any more.
             `start) case $(readlink ${this.link}) in`,
             `    *-bad) rm ${this.base}/units; echo broken >&2; exit 1 ;;`,
+            `    *) if grep -qsx "$2" ${this.base}/refused; then echo refused >&2; exit 1; fi ;;`,
             'esac ;;',
             'esac',
         ];
@@ -133,8 +134,18 @@ await t.test(
             `stop imgapi@${writer}.service imgapi-2`,
             `start imgapi@${writer}.service imgapi-2`,
         ]);
+        const starting = (call: string): boolean => call.startsWith('start ');
+        t.equal(
+            place.calls[place.calls.findIndex(starting) - 1],
+            `reset-failed imgapi@${reader}.service imgapi-2`,
+            'however often it has failed of late',
+        );
+        writeFileSync(join(place.base, 'refused'), `imgapi@${reader}.service\n`);
         const bad = await place.upgrade('--to', place.version('bad'));
-        t.match(bad, { code: 1, stderr: /imgapi-2 is in service again[^]*broken/ });
+        const told =
+            /imgapi-2 is in service again\n.*error: imgapi@(\d+)\.service does not run again: .*refused[^]*broken/;
+        t.match(bad, { code: 1, stderr: told, stdout: [/bad/, `imgapi@${writer}.service restarted`] });
+        t.equal(told.exec(bad.stderr)?.[1], String(reader));
         t.equal(place.current, 'imgapi-2');
         t.strictSame(starts().slice(4, 8), [
             `stop imgapi@${reader}.service imgapi-bad`,

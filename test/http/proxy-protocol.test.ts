@@ -7,7 +7,10 @@ import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
 import { systemClock } from '#lib/base/clock.js';
+import { loadConfig } from '#lib/base/config.js';
 import type { Config } from '#lib/base/config-types.js';
+import { waitForPong } from '#lib/cli/imgapiadm/ask-ping.js';
+import { addressOfConfig, connectToServer } from '#lib/cli/imgapiadm/server-access.js';
 import { ProxyListener } from '#lib/http/proxy-listener.js';
 import { rawExchange } from '../helpers/http-client.js';
 import { manifest, sha1Hex } from '../helpers/images.js';
@@ -176,6 +179,15 @@ void t.test('who says nothing, or too little, does not keep a place or the serve
     await once(kept, 'data');
     t.equal((await ending.stop()).code, 0);
     [waiting, idle, kept].forEach((socket) => socket.destroy());
+});
+
+void t.test('programs beside the server ask it as its front server does', async (t) => {
+    const address = addressOfConfig(loadConfig(server.configPath));
+    t.equal(await waitForPong(address, 1), true);
+    t.equal(await waitForPong({ url: address.url }, 1), false, 'without a header it does not answer');
+    const connection = await connectToServer({ ...address, insecure: false }, 1);
+    t.ok(await connection.client.state(AbortSignal.timeout(LIMIT_MS)));
+    await connection.close();
 });
 
 void t.test('the place is taken', async (t) => {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { VERSION } from '../../base/constants.js';
 import { HttpClient } from '../../base/http-client.js';
+import type { ServerAddress } from './server-access.js';
 
 /** Longest wait for one answer, milliseconds. */
 const ANSWER_MS = 5000;
@@ -15,10 +16,15 @@ export interface Answer {
 }
 
 /** Asks a server of one's own something, whatever its certificate is. @throws OutgoingError */
-export async function askServer(url: string, path: string, signal?: AbortSignal): Promise<Answer> {
+export async function askServer(
+    { url, proxyProtocol = false }: ServerAddress,
+    path: string,
+    signal?: AbortSignal,
+): Promise<Answer> {
     const http = new HttpClient({
         config: { current: { maxSockets: 1, serverName: `imgapiadm/${VERSION}`, allowInsecure: true } },
         retryDelaysMs: [],
+        proxyHeader: proxyProtocol,
     });
     try {
         return await http.json({
@@ -41,9 +47,9 @@ export function isPong({ status, body }: Answer): boolean {
 }
 
 /** Waits for a server to answer; tells whether it does. */
-export async function waitForPong(url: string, tries = TRIES): Promise<boolean> {
+export async function waitForPong(address: ServerAddress, tries = TRIES): Promise<boolean> {
     for (let count = 1; ; count += 1) {
-        const isThere = await askServer(url, '/ping').then(isPong, () => false);
+        const isThere = await askServer(address, '/ping').then(isPong, () => false);
         if (isThere || count >= tries) {
             return isThere;
         }

@@ -41,9 +41,15 @@ export const SERVER_ACCESS_OPTIONS: readonly CommandOption[] = [
     },
 ];
 
-/** Where the server is, and as whom to use it. */
-export interface ServerAccess {
+/** Where a server is. */
+export interface ServerAddress {
     readonly url: string;
+    /** Whether its plain listener waits for a PROXY header; default: no. */
+    readonly proxyProtocol?: boolean;
+}
+
+/** Where the server is, and as whom to use it. */
+export interface ServerAccess extends ServerAddress {
     /** Absent: requests are not signed. */
     readonly identity?: SignerOptions;
     readonly channel?: string;
@@ -70,24 +76,27 @@ function reachable(address: string): string {
 }
 
 /** Where the server of a configuration is to be reached from this machine. */
-export function urlOfConfig(config: Config): string {
-    const { tls } = config;
+export function addressOfConfig(config: Config): ServerAddress {
+    const { tls, proxyProtocol } = config;
     return tls?.only === true
-        ? `https://${reachable(tls.address ?? config.address)}:${tls.port}`
-        : `http://${reachable(config.address)}:${config.port}`;
+        ? { url: `https://${reachable(tls.address ?? config.address)}:${tls.port}` }
+        : {
+              url: `http://${reachable(config.address)}:${config.port}`,
+              ...(proxyProtocol ? { proxyProtocol } : {}),
+          };
 }
 
-function serverUrl(given: Given, parsed: ParsedOptions, environment: NodeJS.ProcessEnv): string {
+function serverAddress(given: Given, parsed: ParsedOptions, environment: NodeJS.ProcessEnv): ServerAddress {
     const path = given('config');
     const url = given('url') ?? (path === undefined ? environment['IMGAPI_CLI_URL'] || undefined : undefined);
     if (url !== undefined) {
         if (parseHttpUrl(url) === undefined) {
             throw new UsageError(`no http or https URL: "${url}"`);
         }
-        return url;
+        return { url };
     }
     try {
-        return urlOfConfig(loadConfig(configPath(parsed, environment)));
+        return addressOfConfig(loadConfig(configPath(parsed, environment)));
     } catch (cause) {
         const reason = cause instanceof Error ? cause.message : String(cause);
         throw new Error(`where is the server? Give --url. (${reason})`, { cause });
@@ -125,7 +134,7 @@ export function serverAccess(parsed: ParsedOptions, environment: NodeJS.ProcessE
     const identity = identityOf(given, environment);
     const channel = given('channel', 'IMGAPI_CLI_CHANNEL');
     return {
-        url: serverUrl(given, parsed, environment),
+        ...serverAddress(given, parsed, environment),
         insecure: parsed.counts.has('insecure') || isSet(environment['IMGAPI_CLI_INSECURE']),
         ...(identity === undefined ? {} : { identity }),
         ...(channel === undefined || channel === '*' ? {} : { channel }),
@@ -145,13 +154,14 @@ export interface ServerConnection {
  * @throws Error when the key cannot be read
  */
 export async function connectToServer(access: ServerAccess, calls: number): Promise<ServerConnection> {
-    const { url, identity, channel, insecure } = access;
+    const { url, proxyProtocol = false, identity, channel, insecure } = access;
     const signer = identity === undefined ? undefined : await RequestSigner.create(identity);
     const http = new HttpClient({
         // One's own server is not behind the proxy that other servers are behind.
         config: {
             current: { maxSockets: calls, serverName: `imgapiadm/${VERSION}`, allowInsecure: insecure },
         },
+        proxyHeader: proxyProtocol,
     });
     const client = new ImageServerClient({
         http,

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { loadConfig } from '../../base/config.js';
 import { CONFIG_OPTION, configPath } from '../imgapiadm/config-path.js';
 import { UsageError, type Invocation } from '../imgapiadm/command.js';
-import { urlOfConfig } from '../imgapiadm/server-access.js';
+import { addressOfConfig } from '../imgapiadm/server-access.js';
 import type { ParsedOptions } from '../options.js';
 import { DEFAULT_PREFIX } from '../places.js';
 import { runProgram } from '../run-program.js';
@@ -59,7 +59,11 @@ async function checkConfig(directory: string, config: string): Promise<void> {
     }
 }
 
-/** Starts the processes anew, one after another. @returns why one did not come back */
+function toError(error: unknown): Error {
+    return error instanceof Error ? error : new Error(String(error));
+}
+
+/** Starts the processes anew, one after another. @returns why one did not come back; those after it run on */
 async function restartAll(
     instances: Instances,
     names: readonly string[],
@@ -72,15 +76,37 @@ async function restartAll(
         }
         return undefined;
     } catch (error) {
-        return error instanceof Error ? error : new Error(String(error));
+        return toError(error);
     }
+}
+
+/** Starts all processes anew that can be, and tells of each that does not come back. */
+async function bringBack(
+    instances: Instances,
+    names: readonly string[],
+    terminal: Invocation['terminal'],
+): Promise<void> {
+    for (const name of names) {
+        const failure = await restartAll(instances, [name], terminal);
+        if (failure !== undefined) {
+            terminal.note(`error: ${name} does not run again: ${failure.message}`);
+        }
+    }
+}
+
+/** How processes follow what is in service. */
+interface Followers {
+    /** @returns why one did not come back */
+    restart(): Promise<Error | undefined>;
+    /** After the version before was put into service again. */
+    bringBack(): Promise<void>;
 }
 
 /** Puts a directory into service, and what was before again if that fails. */
 async function replace(
     versions: InstalledVersions,
     { directory, before }: { readonly directory: string; readonly before: string | undefined },
-    restart: () => Promise<Error | undefined>,
+    followers: Followers,
     terminal: Invocation['terminal'],
 ): Promise<void> {
     const isNew = before !== undefined && before !== directory;
@@ -89,14 +115,14 @@ async function replace(
     }
     await versions.switchTo(directory);
     terminal.line(`${directory} is in service`);
-    const failure = await restart();
+    const failure = await followers.restart();
     if (failure === undefined) {
         return;
     }
     if (isNew) {
         await versions.switchTo(before);
         terminal.note(`${before} is in service again`);
-        await restart();
+        await followers.bringBack();
     }
     throw failure;
 }
@@ -109,15 +135,20 @@ async function upgrade({ parsed, environment, terminal }: Invocation): Promise<n
     const directory = await directoryOf(wanted, versions);
     await checkConfig(directory, config);
     if (!existsSync(config)) {
-        await replace(versions, { directory, before }, () => Promise.resolve(undefined), terminal);
+        const none = { restart: () => Promise.resolve(undefined), bringBack: () => Promise.resolve() };
+        await replace(versions, { directory, before }, none, terminal);
         return 0;
     }
     const instances = new Instances(await findServiceManager(environment), (port) =>
-        urlOfConfig(loadConfig(config, port === undefined ? {} : { overrides: { port } })),
+        addressOfConfig(loadConfig(config, port === undefined ? {} : { overrides: { port } })),
     );
     // Asked once: what does not come up with the new version is to run with the one before again.
     const names = await instances.running();
-    await replace(versions, { directory, before }, () => restartAll(instances, names, terminal), terminal);
+    const followers = {
+        restart: () => restartAll(instances, names, terminal),
+        bringBack: () => bringBack(instances, names, terminal),
+    };
+    await replace(versions, { directory, before }, followers, terminal);
     return 0;
 }
 
@@ -146,7 +177,7 @@ export const UPGRADE: ScriptDefinition = {
     ],
     exitStatuses: [
         ['0', 'It is in service; what ran before runs again.'],
-        ['1', 'Something failed: what was in service before is so still.'],
+        ['1', 'Something failed: what was in service before is so still; stderr names what does not run.'],
     ],
     run: upgrade,
 };

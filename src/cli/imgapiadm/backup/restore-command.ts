@@ -9,6 +9,7 @@ import { EXIT, type Invocation } from '../command.js';
 import { fsckCommand } from '../fsck.js';
 import { Interrupt } from '../interrupt.js';
 import { ownerToBe, type Owner } from '../offline/act-as-owner.js';
+import { ownedDirectory } from '../offline/own-directory.js';
 import { terminalLog } from '../offline/terminal-log.js';
 import { showProgress } from '../progress.js';
 import { bytesText, countText, durationText } from '../quantities.js';
@@ -209,7 +210,7 @@ class RestoreCommand {
         if (this.#order.dryRun) {
             return this.#summarize();
         }
-        await makeDirectory(directories.run);
+        await ownedDirectory(directories.run, this.#owner);
         await markRestored(directories, Date.now(), this.#owner);
         const restarted = await this.#start(stopped);
         const checked = await this.#check();

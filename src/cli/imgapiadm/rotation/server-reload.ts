@@ -5,7 +5,7 @@ import { processState } from '../../../lock/process-identity.js';
 import { findServiceManager, instancesOf, type ServiceInstance } from '../../service-manager.js';
 import { holderOf } from '../backup/running-server.js';
 import { waitForPong } from '../ask-ping.js';
-import { urlOfConfig } from '../server-access.js';
+import { addressOfConfig } from '../server-access.js';
 import type { StandaloneServer } from '../standalone-config.js';
 
 /** Beyond the time a server takes to end its requests, milliseconds. */
@@ -72,6 +72,8 @@ export async function reloadServer({ pids }: RunningServer, config: Config): Pro
     if (ended.includes(false)) {
         return `the server has not ended within ${limitMs / 1000} s of SIGHUP`;
     }
-    const url = urlOfConfig(config);
-    return (await waitForPong(url, PONG_TRIES)) ? undefined : `the server does not answer at ${url} again`;
+    const address = addressOfConfig(config);
+    return (await waitForPong(address, PONG_TRIES))
+        ? undefined
+        : `the server does not answer at ${address.url} again`;
 }

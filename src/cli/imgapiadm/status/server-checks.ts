@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ServiceManager } from '../../service-manager.js';
 import { askServer, isPong, type Answer } from '../ask-ping.js';
 import { failureText } from '../failure-text.js';
-import { urlOfConfig } from '../server-access.js';
+import { addressOfConfig, type ServerAddress } from '../server-access.js';
 import type { StandaloneServer } from '../standalone-config.js';
 import { faulty, fine, type CheckResult, type Fault, type StatusCheck } from './fault.js';
 
@@ -39,13 +39,14 @@ export function serviceCheck(manager: ServiceManager): StatusCheck {
 
 async function ask(
     state: string,
-    url: string,
+    address: ServerAddress,
     path: string,
     isGood: (answer: Answer) => boolean,
 ): Promise<CheckResult> {
-    const cmd = `curl -k ${url}${path}`;
+    const { url, proxyProtocol } = address;
+    const cmd = `curl -k ${proxyProtocol === true ? '--haproxy-protocol ' : ''}${url}${path}`;
     try {
-        const answer = await askServer(url, path);
+        const answer = await askServer(address, path);
         return isGood(answer)
             ? fine(`${url}${path}: ${answer.status}`)
             : faulty(state, cmd, `it answers ${answer.status}, but not as an image server does`, LOG);
@@ -75,7 +76,7 @@ function frontPort(etc: string): number | undefined {
 export function httpsUrl({ config, directories }: StandaloneServer): string | undefined {
     const { tls } = config;
     if (tls !== undefined) {
-        return urlOfConfig({ ...config, tls: { ...tls, only: true } });
+        return addressOfConfig({ ...config, tls: { ...tls, only: true } }).url;
     }
     const port = frontPort(directories.etc);
     return port === undefined ? undefined : `https://127.0.0.1:${port}`;
@@ -85,17 +86,20 @@ export function httpsUrl({ config, directories }: StandaloneServer): string | un
 export function answerChecks(server: StandaloneServer): readonly StatusCheck[] {
     const { tls } = server.config;
     const https = httpsUrl(server);
-    const url = urlOfConfig(server.config);
+    const own = addressOfConfig(server.config);
     const http: readonly StatusCheck[] =
         tls?.only === true
             ? []
-            : [{ name: 'http', run: () => ask('the server does not answer', url, '/ping', isPong) }];
-    const list = https ?? url;
+            : [{ name: 'http', run: () => ask('the server does not answer', own, '/ping', isPong) }];
+    const overTls = https === undefined ? undefined : { url: https };
     return [
         ...http,
-        ...(https === undefined
+        ...(overTls === undefined
             ? []
-            : [{ name: 'https', run: () => ask('no answer over TLS', https, '/ping', isPong) }]),
-        { name: 'images', run: () => ask('images cannot be listed', list, '/images?limit=1', isList) },
+            : [{ name: 'https', run: () => ask('no answer over TLS', overTls, '/ping', isPong) }]),
+        {
+            name: 'images',
+            run: () => ask('images cannot be listed', overTls ?? own, '/images?limit=1', isList),
+        },
     ];
 }

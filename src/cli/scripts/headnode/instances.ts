@@ -87,7 +87,7 @@ export function addressOf(instance: Fields): string {
 export async function awaitServer(address: string, patience: Patience, signal: AbortSignal): Promise<void> {
     const url = `https://${address}`;
     const isThere = await look(patience.pingTries, patience.pauseMs, signal, async () =>
-        (await askServer(url, '/ping', signal).then(isPong, () => false)) ? true : undefined,
+        (await askServer({ url }, '/ping', signal).then(isPong, () => false)) ? true : undefined,
     );
     if (isThere !== true) {
         throw new Error(`${url}/ping does not answer; see /var/svc/setup.log in the zone`);
