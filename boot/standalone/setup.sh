@@ -43,6 +43,12 @@ cat > "$root/etc/motd" <<MOTD
     imgapi-standalone-status tells how it is, imgapiadm help what can be done.
 MOTD
 
+# HAProxy starts as root, with what nobody else may write: of the data of a zone before this one, too.
+front=$data/etc/haproxy.cfg
+if [[ ! -L $data/etc && ( -L $front || ( -e $front && ! -O $front ) ) ]]; then
+    mv -f "$front" "$front.old"
+fi
+
 step "key, certificate and configuration"
 "$prefix/bin/imgapi-standalone-setup" --user "$user" --data-dir "$data" --hostname "$name" --front haproxy
 
@@ -69,7 +75,14 @@ step "hourly tasks"
 
 step "services"
 mkdir -p "$prefix/etc/standalone"
-ln -sfn "$data/etc/haproxy.cfg" "$prefix/etc/standalone/haproxy.cfg"
+# A copy: the service user may put another file where this one is made. To change it, edit either and copy.
+if [[ ! -L $front && -O $front ]]; then
+    rm -f "$prefix/etc/standalone/haproxy.cfg"
+    install -m 0644 "$front" "$prefix/etc/standalone/haproxy.cfg"
+else
+    echo "$front is not a file of root's" >&2
+    exit 1
+fi
 svccfg import "$prefix/smf/manifests/imgapi.xml"
 svccfg import "$prefix/smf/manifests/haproxy-standalone.xml"
 

@@ -7,6 +7,7 @@ import {
     readFileSync,
     readdirSync,
     readlinkSync,
+    symlinkSync,
     writeFileSync,
 } from 'node:fs';
 import { userInfo } from 'node:os';
@@ -89,7 +90,8 @@ function makeZone(test: Test): Zone {
     const setup = join(PROJECT_ROOT, 'bin', 'imgapi-standalone-setup');
     writeProgram(
         join(prefix, 'bin', 'imgapi-standalone-setup'),
-        `exec "${process.execPath}" "${setup}" --dry-run "$@"`,
+        `[ -e "${data}/etc/haproxy.cfg" ] || echo made by set-up > "${data}/etc/haproxy.cfg"
+exec "${process.execPath}" "${setup}" --dry-run "$@"`,
     );
     const callsPath = join(top, 'calls');
     const environment = {
@@ -120,6 +122,8 @@ function makeZone(test: Test): Zone {
 await t.test('the first boot of a standalone zone, and the next', (t) => {
     const { root, prefix, data, run, calls } = makeZone(t);
     const user = userInfo().username;
+    writeFileSync(join(data, 'mine'), 'of the service user');
+    symlinkSync(join(data, 'mine'), join(data, 'etc/haproxy.cfg'));
     const output = run('standalone/user-script');
     t.match(output, `configuration ${data}/etc/imgapi.config.json`, 'the set-up understands its options');
     const made = calls();
@@ -134,7 +138,9 @@ await t.test('the first boot of a standalone zone, and the next', (t) => {
         t.ok(made.includes(call), call);
     }
     t.ok(made.some((call) => /^logadm -w imgapi -C 168 -c -p 1h /.test(call)));
-    t.equal(readlinkSync(join(prefix, 'etc/standalone/haproxy.cfg')), join(data, 'etc/haproxy.cfg'));
+    const front = join(prefix, 'etc/standalone/haproxy.cfg');
+    t.ok(lstatSync(front).isFile(), 'a copy, which the service user cannot change');
+    t.equal(readFileSync(front, 'utf8'), 'made by set-up\n', 'of what was not there before, and no link');
     t.equal(readlinkSync(join(root, 'root/.ssh/imgapi-a.id_ecdsa')), join(data, 'etc/imgapi-a.id_ecdsa'));
     t.equal(readFileSync(join(root, 'etc/nodename'), 'utf8'), 'imgapi-images-5f2a2d3e\n');
     t.ok(existsSync(join(root, 'var/svc/setup_complete')));

@@ -7,6 +7,7 @@ import {
     readFileSync,
     rmSync,
     statSync,
+    symlinkSync,
     writeFileSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
@@ -18,6 +19,8 @@ import { readMantaKey } from '#lib/remotes/manta/manta-key.js';
 import { runTool, type ToolExit } from '../helpers/admin-tool.js';
 import { differences, treeOf } from '../helpers/data-tree.js';
 import { PROJECT_ROOT, temporaryDirectory } from '../helpers/server-process.js';
+
+const NOT_ROOT = process.getuid?.() === 0 ? false : 'needs the rights of root';
 
 interface SetupPlace {
     readonly directory: string;
@@ -215,6 +218,42 @@ void t.test('a zone with Manta: variables from its metadata, its key told to the
         `export MANTA_KEY_ID='${config.manta.keyId}'`,
         `export MANTA_TLS_INSECURE='1'`,
     ]);
+});
+
+void t.test('a key that could not be told is told the next time', async (t) => {
+    const place = setupPlace(t);
+    place.metadata({ mode: 'private' });
+    const put = join(place.directory, 'bin/mdata-put');
+    const works = readFileSync(put, 'utf8');
+    writeFileSync(put, '#!/bin/sh\necho no >&2; exit 1\n');
+    t.match(await place.setUp(), { code: 1, stderr: /mdata-put instPubKey failed: no/ });
+    writeFileSync(put, works);
+    t.match(await place.setUp(), { code: 0, stderr: '' });
+    t.match(readFileSync(join(place.directory, 'mdata/instPubKey'), 'utf8'), /^ecdsa-/);
+    const again = await place.setUp();
+    t.ok(again.stdout.includes('already done: instPubKey in the metadata of this zone'));
+});
+
+void t.test('root neither takes directories of others nor follows links', { skip: NOT_ROOT }, async (t) => {
+    const place = setupPlace(t);
+    const foreign = join(place.directory, 'foreign');
+    mkdirSync(foreign, { mode: 0o755 });
+    const facts = (): number[] => [statSync(foreign).mode & 0o777, statSync(foreign).uid];
+    const config = join(foreign, 'imgapi.json');
+    const elsewhere = { IMGAPI_DATA: place.data, IMGAPI_CONFIG: config };
+    const made = await runTool(['--user', 'nobody'], elsewhere, { program: 'imgapi-standalone-setup' });
+    t.match(made, { code: 0, stderr: '' });
+    t.strictSame(facts(), [0o755, 0], 'what was there stays whose it is');
+    const nobody = statSync(place.etc).uid;
+    t.not(nobody, 0);
+
+    rmSync(place.etc, { recursive: true });
+    rmSync(config);
+    symlinkSync(foreign, place.etc);
+    const followed = await place.setUp('--user', 'nobody');
+    t.match(followed, { code: 1, stderr: /etc is a symbolic link/ });
+    t.strictSame(readdirSync(foreign), []);
+    t.strictSame(facts(), [0o755, 0]);
 });
 
 void t.test('variables: who wins, and what is refused', async (t) => {

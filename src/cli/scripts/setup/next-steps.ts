@@ -4,6 +4,7 @@ import { loadConfig } from '../../../base/config.js';
 import { DEFAULT_BASE_DIR } from '../../../base/constants.js';
 import type { ServiceManager } from '../../service-manager.js';
 import type { SetupOrder } from './set-up.js';
+import { BACKUP_TIMER, UNIT_OPTIONS, unitsToEnable } from './units.js';
 
 /** Buffers and queues for large files over long lines, as zones have them set. */
 const SYSCTL = [
@@ -13,13 +14,24 @@ const SYSCTL = [
     'net.ipv4.tcp_max_syn_backlog = 2048',
 ] as const;
 
+/** Timers are started, too: enabling alone has them wait for the machine's next start. */
+function systemdSteps(units: readonly string[]): string[][] {
+    const start = ['Start the server and its timers:', `    systemctl start ${units.join(' ')}`];
+    const backup = [
+        `Name where backups go, IMGAPI_BACKUP_OPTIONS="--dest ..." in ${UNIT_OPTIONS}, and start their timer:`,
+        `    systemctl enable --now ${BACKUP_TIMER}`,
+    ];
+    return units.includes(BACKUP_TIMER) ? [start] : [start, backup];
+}
+
 /** What is left to an operator, in the order it is to be done. */
 export async function nextSteps(
     order: SetupOrder,
     manager: ServiceManager['name'] | undefined,
 ): Promise<readonly string[]> {
     const { places, front } = order;
-    const { manta, port, authType } = loadConfig(places.config);
+    const config = loadConfig(places.config);
+    const { manta, authType } = config;
     const environment = places.data === DEFAULT_BASE_DIR ? '' : `IMGAPI_DATA=${places.data} `;
     const bin = join(places.prefix, 'bin');
     const keys = join(places.data, 'etc', 'authkeys', 'local', 'USER.keys');
@@ -43,11 +55,11 @@ export async function nextSteps(
         ]);
     }
     steps.push(
-        manager === 'systemd'
-            ? ['Start the server:', `    systemctl start imgapi.target imgapi@${port}`]
+        ...(manager === 'systemd'
+            ? systemdSteps(unitsToEnable(config))
             : manager === 'SMF'
-              ? ['Start the server:', '    svcadm enable svc:/smartdc/site/imgapi:default']
-              : ['Start the server:', `    ${bin}/imgapi -f ${places.config}`],
+              ? [['Start the server:', '    svcadm enable svc:/smartdc/site/imgapi:default']]
+              : [['Start the server:', `    ${bin}/imgapi -f ${places.config}`]]),
     );
     steps.push(['Look after it:', `    ${environment}${bin}/imgapi-standalone-status -v`]);
     const hints =

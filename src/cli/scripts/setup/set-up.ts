@@ -1,19 +1,20 @@
 import { existsSync } from 'node:fs';
-import { chmod, chown, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { makeKeyPair } from '../../../auth/key-pair.js';
 import { checkConfig, loadConfig } from '../../../base/config.js';
-import { DIRECTORY_MODE, makeDirectory, writeFileDurably } from '../../../base/durable-files.js';
+import { makeDirectory, writeFileDurably } from '../../../base/durable-files.js';
 import { timeStamp } from '../../../base/time-stamp.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
 import type { Invocation } from '../../imgapiadm/command.js';
 import { ownerToBe, type Owner } from '../../imgapiadm/offline/act-as-owner.js';
-import { programIn, type Places } from '../../places.js';
-import { runProgram } from '../../run-program.js';
+import { ownedDirectory, requireNoLinks } from '../../imgapiadm/offline/own-directory.js';
+import type { Places } from '../../places.js';
 import { findServiceManager } from '../../service-manager.js';
 import { haproxyConfig, hitchConfig } from '../front-server-samples.js';
 import { certificateOf, makeCertificate } from './certificate.js';
+import { InstanceMetadata } from './instance-metadata.js';
 import { nextSteps } from './next-steps.js';
 import { currentUser, findUser, groupOf, makeUser } from './service-user.js';
 import { instanceKeys, KEY_ENDING, makeSetupConfig } from './setup-config.js';
@@ -45,7 +46,8 @@ export interface SetupOrder {
 
 const PRIVATE_MODE = 0o600;
 const UNIT_DIRECTORY = '/etc/systemd/system';
-const PROGRAM_LIMIT_MS = 30_000;
+/** Front servers read them as root: their user must not be able to change them, but all may read them. */
+const FRONT_MODE = 0o644;
 
 /** A set-up, with what its steps share. */
 class Setup {
@@ -68,6 +70,7 @@ class Setup {
             ...(user === undefined ? [] : [this.#userStep(user)]),
             ...this.#directorySteps(),
             this.#keyStep(),
+            ...this.#publicKeySteps(),
             this.#certificateStep(),
             this.#configStep(),
             ...(front === undefined ? [] : this.#frontSteps(front)),
@@ -98,27 +101,34 @@ class Setup {
         const below = ['etc', 'etc/authkeys', 'etc/authkeys/local', 'manifests', 'images', 'archive', 'run'];
         return [data, ...below.map((name) => join(data, name))].map((path) => ({
             what: `directory ${path}`,
-            isDone: async () => (await unlessMissing(stat(path)))?.isDirectory() === true,
+            isDone: async () => {
+                await this.#requireOwnWay(path);
+                return (await unlessMissing(stat(path)))?.isDirectory() === true;
+            },
             run: async () => {
-                await this.#ownedDirectory(path);
+                await ownedDirectory(path, await this.#ownerToBe());
                 return undefined;
             },
         }));
     }
 
-    async #ownedDirectory(path: string): Promise<void> {
-        await makeDirectory(path);
-        await chmod(path, DIRECTORY_MODE);
-        // Without --user, whoever owns the base directory owns what is below it.
-        this.#owner ??= await ownerToBe(this.#order.places.data);
-        if (this.#owner !== undefined) {
-            await chown(path, this.#owner.uid, this.#owner.gid);
+    /** Without --user, whoever owns the base directory owns what is below it. */
+    async #ownerToBe(): Promise<Owner | undefined> {
+        this.#owner ??= await unlessMissing(ownerToBe(this.#order.places.data));
+        return this.#owner;
+    }
+
+    /** @throws Error when users of the data have put a link there, by which root would change something else */
+    async #requireOwnWay(path: string): Promise<void> {
+        for (const owner of [this.#owner, await unlessMissing(ownerToBe(this.#order.places.data))]) {
+            await requireNoLinks(path, owner);
         }
     }
 
     async #write(path: string, text: string, mode?: number): Promise<void> {
-        this.#owner ??= await ownerToBe(this.#order.places.data);
-        await writeFileDurably(path, text, { owner: this.#owner, ...(mode === undefined ? {} : { mode }) });
+        await this.#requireOwnWay(dirname(path));
+        const owner = await this.#ownerToBe();
+        await writeFileDurably(path, text, { owner, ...(mode === undefined ? {} : { mode }) });
     }
 
     #keyStep(): SetupStep {
@@ -133,22 +143,27 @@ class Setup {
                 // The public half first: a key counts as made when its private half is there.
                 await this.#write(`${path}.pub`, `${publicKey}\n`);
                 await this.#write(path, `${privateKey.trimEnd()}\n`, PRIVATE_MODE);
-                await this.#publishKey(publicKey);
                 return `${name}, ${fingerprint}`;
             },
         };
     }
 
-    /** Tells those outside the zone, where this is one. */
-    async #publishKey(publicKey: string): Promise<void> {
-        const program = programIn(this.#environment, 'mdata-put');
-        if (program !== undefined) {
-            const options = { timeoutMs: PROGRAM_LIMIT_MS, environment: this.#environment };
-            const { status, stderr } = await runProgram(program, ['instPubKey', publicKey], options);
-            if (status !== 0) {
-                throw new Error(`mdata-put instPubKey failed: ${stderr.trim()}`);
-            }
-        }
+    /** Tells those outside the zone, where this is one: a step of its own, so that it is done if it failed once. */
+    #publicKeySteps(): readonly SetupStep[] {
+        const metadata = InstanceMetadata.of(this.#environment);
+        const own = async (): Promise<string | undefined> => (await this.#withOwnKey({})).instPubKey;
+        const step = (where: InstanceMetadata): SetupStep => ({
+            what: 'instPubKey in the metadata of this zone',
+            isDone: async () => {
+                const key = await own();
+                return key !== undefined && (await where.get('instPubKey')) === key;
+            },
+            run: async () => {
+                const key = await own();
+                return key === undefined ? 'the key has no public half here' : where.put('instPubKey', key);
+            },
+        });
+        return metadata === undefined ? [] : [step(metadata)];
     }
 
     #certificateStep(): SetupStep {
@@ -172,7 +187,7 @@ class Setup {
             run: async () => {
                 const own = await this.#withOwnKey(vars);
                 const text = await makeSetupConfig(own, places, { behindProxy: front !== undefined });
-                await this.#ownedDirectory(dirname(places.config));
+                await ownedDirectory(dirname(places.config), await this.#ownerToBe());
                 await this.#write(places.config, text);
                 return undefined;
             },
@@ -183,9 +198,11 @@ class Setup {
     async #withOwnKey(vars: SetupVars): Promise<SetupVars> {
         const newest = (await instanceKeys(this.#order.places.data)).at(-1);
         const path = newest === undefined ? undefined : join(this.#etc, `${newest}.pub`);
-        return path === undefined || !existsSync(path)
-            ? vars
-            : { ...vars, instPubKey: (await readFile(path, 'utf8')).trim() };
+        if (path === undefined || !existsSync(path)) {
+            return vars;
+        }
+        await this.#requireOwnWay(path);
+        return { ...vars, instPubKey: (await readFile(path, 'utf8')).trim() };
     }
 
     #frontSteps(front: 'haproxy' | 'hitch'): readonly SetupStep[] {
@@ -197,7 +214,8 @@ class Setup {
                 what: `sample ${path}`,
                 isDone: () => Promise.resolve(existsSync(path)),
                 run: async () => {
-                    await this.#write(path, make());
+                    await this.#requireOwnWay(dirname(path));
+                    await writeFileDurably(path, make(), { mode: FRONT_MODE });
                     return undefined;
                 },
             };
@@ -245,9 +263,9 @@ class Setup {
             },
         };
         const units = (): readonly string[] =>
-            unitsToEnable(existsSync(places.config) ? loadConfig(places.config).port : 0);
+            unitsToEnable(existsSync(places.config) ? loadConfig(places.config) : { port: 0 });
         const enable: SetupStep = {
-            what: 'start with the machine: server, backup and check',
+            what: 'start with the machine: server, check and, if there is where to, backup',
             isDone: () => areEnabled(units(), this.#environment),
             run: async () => {
                 await enableUnits(units(), this.#environment);

@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Config } from '../../../base/config-types.js';
 import { DEFAULT_BASE_DIR } from '../../../base/constants.js';
 import { writeFileDurably } from '../../../base/durable-files.js';
 import type { Places } from '../../places.js';
@@ -13,6 +14,10 @@ const UNIT_PREFIX = '/opt/smartdc/imgapi';
 const UNIT_USER = 'imgapi';
 const UNIT_MODE = 0o644;
 const LIMIT_MS = 60_000;
+export const BACKUP_TIMER = 'imgapi-backup.timer';
+/** Options of the timers, as their units read them. */
+export const UNIT_OPTIONS = '/etc/default/imgapi';
+const DESTINATION_RE = /^\s*IMGAPI_BACKUP_OPTIONS=.*--dest\b/m;
 
 /** Whose servers, and where, units are to be about. */
 export interface UnitSettings {
@@ -71,9 +76,22 @@ async function systemctl(args: readonly string[], environment: NodeJS.ProcessEnv
     return status;
 }
 
-/** The units a server with this port needs, to be started with the machine. */
-export function unitsToEnable(port: number): readonly string[] {
-    return ['imgapi.target', `imgapi@${port}.service`, 'imgapi-backup.timer', 'imgapi-check.timer'];
+/** Whether there is somewhere for backups to go: without, each of them would fail. */
+function hasDestination({ manta }: Pick<Config, 'manta'>): boolean {
+    return (
+        manta !== undefined ||
+        (existsSync(UNIT_OPTIONS) && DESTINATION_RE.test(readFileSync(UNIT_OPTIONS, 'utf8')))
+    );
+}
+
+/** The units a server with this configuration needs, to be started with the machine. */
+export function unitsToEnable(config: Pick<Config, 'port' | 'manta'>): readonly string[] {
+    return [
+        'imgapi.target',
+        `imgapi@${config.port}.service`,
+        ...(hasDestination(config) ? [BACKUP_TIMER] : []),
+        'imgapi-check.timer',
+    ];
 }
 
 /** Whether units are started with the machine. */
