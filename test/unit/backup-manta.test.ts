@@ -6,6 +6,8 @@ import { fileOf, type FileBytes } from '#lib/cli/imgapiadm/backup/backup-files.j
 import { BackupRun } from '#lib/cli/imgapiadm/backup/backup-run.js';
 import { MantaTarget } from '#lib/cli/imgapiadm/backup/manta-target.js';
 import { seal, unseal } from '#lib/cli/imgapiadm/backup/sealed-etc.js';
+import type { MantaConnection } from '#lib/remotes/manta/manta-connection.js';
+import { listDirectory } from '#lib/remotes/manta/manta-listing.js';
 import { backupPlace, type BackupPlace } from '../helpers/backup-place.js';
 import { differences } from '../helpers/data-tree.js';
 import { imageDirectory } from '../helpers/images.js';
@@ -208,6 +210,18 @@ void t.test('a record that cannot be read stays as it is in the backup, with its
     t.equal(await read(damaged.path), file);
     t.equal(await read(`manifests/${damaged.uuid}.raw`), record);
     t.equal(problems.length, 1);
+});
+
+void t.test('a listing names nothing outside of its directory', async (t) => {
+    const listing = (name: string) => {
+        const line = JSON.stringify({ name, type: 'object', size: 1 });
+        const connection = { repeatable: () => Promise.resolve(line) };
+        return listDirectory(connection as unknown as MantaConnection, '/admin/stor').next();
+    };
+    t.match(await listing('..x'), { value: { name: '..x' } });
+    for (const name of ['', '.', '..', '../x', 'a/b', 'a\0']) {
+        await t.rejects(listing(name), { code: 'InvalidListing' }, JSON.stringify(name));
+    }
 });
 
 void t.test('another host, a refusal, an outage', async (t) => {

@@ -1,18 +1,24 @@
 import {
+    chownSync,
+    cpSync,
     mkdirSync,
     readdirSync,
     readFileSync,
     renameSync,
     rmSync,
     statSync,
+    symlinkSync,
     utimesSync,
     writeFileSync,
 } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import t from 'tap';
 import { newUuid } from '#lib/base/uuid.js';
+import { fileOf as bytesFile } from '#lib/cli/imgapiadm/backup/backup-files.js';
 import { BACKUP_OPTIONS, backupOrder } from '#lib/cli/imgapiadm/backup/backup-order.js';
+import { restoreEtc } from '#lib/cli/imgapiadm/backup/restore-etc.js';
 import { RESTORE_OPTIONS, restoreOrder } from '#lib/cli/imgapiadm/backup/restore-order.js';
+import { SnapshotSource, type RestoreSource } from '#lib/cli/imgapiadm/backup/restore-source.js';
 import type { Invocation } from '#lib/cli/imgapiadm/command.js';
 import { parseOptions } from '#lib/cli/options.js';
 import { backupPlace, type BackupPlace } from '../helpers/backup-place.js';
@@ -277,6 +283,85 @@ void t.test('a restore that meets data, an empty place, a wrong passphrase', asy
     t.match(readFileSync(join(place.base, 'etc/restored/authkeys/local/alice.keys'), 'utf8'), /ssh-ed25519/);
 });
 
+void t.test('what waits of another backup, or is damaged, is not taken for what came', async (t) => {
+    const place = backupPlace(t, 4);
+    t.match(await place.here('backup', '--dest', place.dest, '-y'), { code: 0 });
+    const before = place.data();
+    const waiting = join(place.base, 'restore.tmp', relative(place.base, fileOf(place)));
+    const { mtime, size } = statSync(fileOf(place));
+    const { identity } = await SnapshotSource.find(place.dest);
+    const stray = 'images/abc/abc58161-2547-11e2-a75e-9fdca1940570';
+    const kept = place.images
+        .filter(({ files }) => files.length > 0)
+        .map((_image, index) => fileOf(place, index));
+    for (const [origin, fetched] of [
+        ['another', before.size],
+        [identity, before.size - kept.length + 1],
+    ] as const) {
+        for (const path of kept) {
+            const to = join(place.base, 'restore.tmp', relative(place.base, path));
+            mkdirSync(dirname(to), { recursive: true });
+            cpSync(path, to, { preserveTimestamps: true });
+        }
+        // The same size and the same time: only the bytes tell.
+        writeFileSync(waiting, Buffer.alloc(size, 'x'));
+        utimesSync(waiting, mtime, mtime);
+        if (origin !== identity) {
+            mkdirSync(join(place.base, 'restore.tmp', stray), { recursive: true });
+            writeFileSync(join(place.base, 'restore.tmp', stray, 'file0'), 'of another');
+        }
+        writeFileSync(join(place.base, 'restore.tmp/source'), origin);
+        place.wipe('etc', 'restore.tmp');
+        const restored = await place.here('restore', '--from', place.dest, '-y', '--json');
+        t.match(summaryOf(restored), { fetched, problems: 0 }, origin);
+        t.strictSame(differences(before, place.data()), [], origin);
+    }
+});
+
+void t.test('etc: nothing outside of it is written', async (t) => {
+    const directory = t.testdir({ etc: {} });
+    const source: RestoreSource = {
+        where: 'here',
+        identity: 'here',
+        list: () => Promise.resolve(new Map()),
+        read: (path, use) => use(bytesFile(path, Buffer.from('x'))),
+    };
+    for (const path of ['etc/../x', 'etc//x', 'etc/a/../../x']) {
+        const restore = {
+            etc: join(directory, 'etc'),
+            source,
+            files: new Map([[path, { size: 1 }]]),
+            passphrase: undefined,
+            owner: undefined,
+            onNote: () => undefined,
+        };
+        await t.rejects(restoreEtc(restore), /a file of etc outside of it/, path);
+    }
+    t.strictSame(readdirSync(directory, { recursive: true }), ['etc']);
+});
+
+void t.test(
+    'root follows no links of the one whose data it is',
+    { skip: process.getuid?.() === 0 ? false : 'only root could' },
+    async (t) => {
+        const place = backupPlace(t, 2);
+        t.match(await place.here('backup', '--dest', place.dest, '-y'), { code: 0 });
+        place.wipe('etc');
+        const outside = join(place.directory, 'outside');
+        mkdirSync(outside);
+        const user = 65_534;
+        chownSync(place.base, user, user);
+        for (const name of ['images', 'restore.tmp']) {
+            symlinkSync(outside, join(place.base, name));
+            const refused = await place.run('restore', '--from', place.dest, '-y');
+            t.match(refused, { code: 1, stderr: new RegExp(`${name} is a symbolic link`) });
+            rmSync(join(place.base, name));
+        }
+        t.strictSame(readdirSync(outside), []);
+        t.equal(statSync(outside).uid, 0);
+    },
+);
+
 void t.test('killed in the middle, backup and restore go on', async (t) => {
     const place = backupPlace(t, 14);
     // Large enough that there is a middle.
@@ -306,7 +391,7 @@ void t.test('killed in the middle, backup and restore go on', async (t) => {
     t.equal(snapshots(place).length, 1, 'nothing of the killed one');
     place.wipe('etc');
     const restore = place.start('restore', '--from', place.dest, '-y', '-p', '1');
-    await eventually('some files', LIMIT_MS, some(join(place.base, 'restore.tmp')));
+    await eventually('some files', LIMIT_MS, some(join(place.base, 'restore.tmp/images')));
     restore.signal('SIGKILL');
     t.match(await restore.exited, { signal: 'SIGKILL' });
     t.strictSame([...place.data().keys()], [], 'nothing is in place');

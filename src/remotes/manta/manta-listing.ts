@@ -24,7 +24,12 @@ function isLine(value: unknown): value is Line {
         return false;
     }
     const { name, type } = value as Partial<Record<keyof Line, unknown>>;
-    return typeof name === 'string' && typeof type === 'string';
+    return typeof name === 'string' && isName(name) && typeof type === 'string';
+}
+
+/** Whether it names an entry of the directory: callers make paths of it, of local files, too. */
+function isName(text: string): boolean {
+    return !['', '.', '..'].includes(text) && !/[/\0]/.test(text);
 }
 
 /** @throws ObjectStoreError for a line that is none of a listing, so that nothing is taken for empty that is not */

@@ -1,14 +1,15 @@
-import { chmod, chown, readFile } from 'node:fs/promises';
+import { chmod, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { makeDirectory, writeFileDurably } from '../../../base/durable-files.js';
+import { writeFileDurably } from '../../../base/durable-files.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
 import type { Owner } from '../offline/act-as-owner.js';
+import { ownedDirectory, requireNoLinks } from '../offline/own-directory.js';
 import type { Files } from './backup-files.js';
 import { SEALED } from './etc-files.js';
 import { ETC, isOfEtc } from './manta-tree.js';
 import type { RestoreSource } from './restore-source.js';
-import { unseal, type EtcFile } from './sealed-etc.js';
+import { isInside, unseal, type EtcFile } from './sealed-etc.js';
 
 /** Below `etc`: what the backup has of files that are there already, with other bytes. */
 const ASIDE = 'restored';
@@ -35,15 +36,9 @@ async function bytesOf(source: RestoreSource, path: string): Promise<Buffer> {
     return bytes;
 }
 
-async function ownedDirectory(path: string, owner: Owner | undefined): Promise<void> {
-    await makeDirectory(path);
-    if (owner !== undefined) {
-        await chown(path, owner.uid, owner.gid);
-    }
-}
-
 /** @returns where the file is now; `undefined`: it was there already */
 async function putFile({ etc, owner }: EtcRestore, file: EtcFile): Promise<string | undefined> {
+    await requireNoLinks(join(etc, file.path), owner);
     const present = await unlessMissing(readFile(join(etc, file.path)));
     if (present?.equals(file.bytes) === true) {
         return undefined;
@@ -60,6 +55,9 @@ async function readBackup(restore: EtcRestore): Promise<readonly EtcFile[]> {
     const { source, files, passphrase, onNote } = restore;
     const open: EtcFile[] = [];
     for (const path of [...files.keys()].filter(isOfEtc)) {
+        if (!isInside(path)) {
+            throw new Error(`the backup has a file of etc outside of it: ${path}`);
+        }
         if (path !== SEALED) {
             const bytes = await bytesOf(source, path);
             open.push({ path: path.slice(ETC.length + 1), mode: PRIVATE_MODE, mtimeMs: 0, bytes });

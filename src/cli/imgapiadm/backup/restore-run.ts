@@ -1,18 +1,16 @@
-import { chown, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { lchown, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { startDigest } from '../../../base/digests/one-digest.js';
-import {
-    DIRECTORY_MODE,
-    makeDirectory,
-    syncDirectory,
-    writeFileDurably,
-} from '../../../base/durable-files.js';
+import { DIRECTORY_MODE, syncDirectory, writeFileDurably } from '../../../base/durable-files.js';
+import { systemErrorCode } from '../../../base/errors.js';
 import { forEachParallel } from '../../../base/parallel.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
 import type { Owner } from '../offline/act-as-owner.js';
+import { ownedDirectory, ownNewDirectory, requireNoLinks } from '../offline/own-directory.js';
 import {
     areaOf,
     AREAS,
+    isSame,
     listArea,
     pathsOf,
     readSmallFile,
@@ -28,6 +26,8 @@ import { writeCopy } from './snapshot-target.js';
 
 /** Where files wait until all of them have come; below the base directory, so on its file system. */
 const STAGING = 'restore.tmp';
+/** Says of which backup the files are that have come. */
+const ORIGIN = 'source';
 /** Says that all files had come, and from where. */
 const MOVING = 'moving';
 
@@ -84,16 +84,20 @@ export class RestoreRun {
     async fetch(): Promise<void> {
         const { files, parallel, signal } = this.#options;
         await this.#prepare();
-        await forEachParallel(files, parallel, async ([path, file]) => {
-            signal.throwIfAborted();
-            if (!(await this.#isHere(path, file))) {
-                await this.#fetchFile(path);
-                this.counts.fetched += 1;
-                this.counts.fetchedBytes += file.size;
-            }
-            this.counts.files += 1;
-            this.counts.bytes += file.size;
-        });
+        const isOfImage = ([path]: readonly [string, KeptFile]): boolean => areaOf(path) === 'images';
+        // Records first: they tell whether an image file of an earlier run is the one they name.
+        for (const part of [[...files].filter((each) => !isOfImage(each)), [...files].filter(isOfImage)]) {
+            await forEachParallel(part, parallel, async ([path, file]) => {
+                signal.throwIfAborted();
+                if (!(await this.#isHere(path, file))) {
+                    await this.#fetchFile(path);
+                    this.counts.fetched += 1;
+                    this.counts.fetchedBytes += file.size;
+                }
+                this.counts.files += 1;
+                this.counts.bytes += file.size;
+            });
+        }
         await this.#verify();
     }
 
@@ -114,9 +118,13 @@ export class RestoreRun {
 
     /** @throws DataInTheWayError */
     async #prepare(): Promise<void> {
-        const { base, source, force } = this.#options;
+        const { base, source, force, owner } = this.#options;
+        for (const name of [...AREAS, STAGING]) {
+            await requireNoLinks(join(base, name), owner);
+        }
         const from = await unlessMissing(readFile(join(this.#staging, MOVING), 'utf8'));
-        this.#isMoving = from === source.where;
+        const origin = await unlessMissing(readFile(join(this.#staging, ORIGIN), 'utf8'));
+        this.#isMoving = from === source.where && [undefined, source.identity].includes(origin);
         if (from !== undefined && !this.#isMoving) {
             throw new DataInTheWayError(
                 `a restore from ${from} was broken off: end it with that, or remove ${this.#staging}`,
@@ -134,15 +142,34 @@ export class RestoreRun {
                 );
             }
         }
+        if (!this.#isMoving && origin !== source.identity) {
+            // Of another backup: nothing of it must get among the files of this one.
+            await rm(this.#staging, { recursive: true, force: true });
+        }
         await this.#makeDirectory(this.#staging);
+        await writeFileDurably(join(this.#staging, ORIGIN), source.identity, { owner });
     }
 
-    /** Whether a file came in an earlier run: it waits, or it is in place already. */
-    async #isHere(path: string, { size }: KeptFile): Promise<boolean> {
-        if ((await statFile(this.#staging, path))?.size === size) {
-            return true;
+    /** Whether an image file came in an earlier run, waits or is in place already, and is what its record says. */
+    async #isHere(path: string, file: KeptFile): Promise<boolean> {
+        if (areaOf(path) !== 'images') {
+            return false;
         }
-        return this.#isMoving && (await statFile(this.#options.base, path))?.size === size;
+        for (const base of [this.#staging, ...(this.#isMoving ? [this.#options.base] : [])]) {
+            const found = await statFile(base, path);
+            if (found !== undefined) {
+                const isLike = file.mtimeMs === undefined ? found.size === file.size : isSame(found, file);
+                return isLike && (await this.#isAsRecorded(base, path, found.size));
+            }
+        }
+        return false;
+    }
+
+    async #isAsRecorded(base: string, path: string, size: number): Promise<boolean> {
+        const record = await readSmallFile(this.#staging, `manifests/${uuidOf(path) ?? ''}.raw`);
+        const named = localFilesOf(record?.bytes.toString() ?? '');
+        const sha1 = named.find(({ name }) => name === basename(path))?.sha1;
+        return sha1 !== undefined && (await sha1Of(base, path, size)) === sha1;
     }
 
     async #fetchFile(path: string): Promise<void> {
@@ -153,7 +180,7 @@ export class RestoreRun {
         const { source, owner } = this.#options;
         await source.read(path, (file) => writeCopy(part, file));
         if (owner !== undefined) {
-            await chown(part, owner.uid, owner.gid);
+            await lchown(part, owner.uid, owner.gid);
         }
         await rename(part, to);
     }
@@ -166,10 +193,16 @@ export class RestoreRun {
             await this.#makeDirectory(dirname(path));
         }
         const { owner } = this.#options;
-        await mkdir(path, { mode: DIRECTORY_MODE, recursive: true });
-        if (owner !== undefined) {
-            await chown(path, owner.uid, owner.gid);
+        await requireNoLinks(path, owner);
+        try {
+            await mkdir(path, { mode: DIRECTORY_MODE });
+        } catch (error) {
+            if (systemErrorCode(error) !== 'EEXIST') {
+                throw error;
+            }
         }
+        // Also one that a run had just made when it was killed.
+        await ownNewDirectory(path, owner);
         this.#made.add(path);
     }
 
@@ -249,12 +282,7 @@ async function moveInto(from: string, to: string, owner: Owner | undefined): Pro
     if (entries === undefined) {
         return;
     }
-    if ((await unlessMissing(stat(to))) === undefined) {
-        await makeDirectory(to);
-        if (owner !== undefined) {
-            await chown(to, owner.uid, owner.gid);
-        }
-    }
+    await ownedDirectory(to, owner);
     for (const entry of entries) {
         const [source, target] = [join(from, entry.name), join(to, entry.name)];
         const isInTheWay = entry.isDirectory() && (await unlessMissing(stat(target))) !== undefined;

@@ -5,12 +5,14 @@ import { walkFiles } from '../../../base/walk-files.js';
 import type { ObjectStore } from '../../../remotes/object-store.js';
 import { areaOf, listFiles, withFile, type FileBytes, type Files } from './backup-files.js';
 import { ETC, listBackup } from './manta-tree.js';
-import { listSnapshots, readSnapshot } from './snapshots.js';
+import { listSnapshots, readSnapshot, type Snapshot } from './snapshots.js';
 
 /** Where a restore comes from. */
 export interface RestoreSource {
-    /** For people; also tells one source from another. */
+    /** For people. */
     readonly where: string;
+    /** Tells this backup from others, also from one that was in the same place before. */
+    readonly identity: string;
     /** What is there; nothing: there is no backup. */
     list(): Promise<Files>;
     /** Has the bytes of a file used. @throws Error when they cannot be had as they were stored */
@@ -20,12 +22,14 @@ export interface RestoreSource {
 /** A backup in Manta. */
 export class MantaSource implements RestoreSource {
     readonly where: string;
+    readonly identity: string;
     readonly #objects: ObjectStore;
     readonly #root: string;
     readonly #parallel: number;
 
     constructor(objects: ObjectStore, root: string, parallel: number) {
         this.where = `${root} at ${objects.url}`;
+        this.identity = this.where;
         this.#objects = objects;
         this.#root = root;
         this.#parallel = parallel;
@@ -51,10 +55,12 @@ export class MantaSource implements RestoreSource {
 /** A snapshot in a directory. */
 export class SnapshotSource implements RestoreSource {
     readonly where: string;
+    readonly identity: string;
     readonly #directory: string;
 
-    private constructor(directory: string) {
+    private constructor({ directory, name, facts }: Snapshot) {
         this.where = directory;
+        this.identity = [directory, name, facts.instance, facts.at].join(' ');
         this.#directory = directory;
     }
 
@@ -72,7 +78,7 @@ export class SnapshotSource implements RestoreSource {
         if (found === undefined) {
             throw new Error(`there is no complete snapshot in ${directory}`);
         }
-        return new SnapshotSource(found.directory);
+        return new SnapshotSource(found);
     }
 
     async list(): Promise<Files> {

@@ -88,7 +88,7 @@ function parseHeader(sealed: Buffer): Header | undefined {
 }
 
 /** A path that stays below the directory it is taken relative to. */
-function isInside(path: string): boolean {
+export function isInside(path: string): boolean {
     return (
         path !== '' &&
         path.split('/').every((part) => !['', '.', '..'].includes(part)) &&
