@@ -153,10 +153,14 @@ export async function removeIfPresent(path: string): Promise<boolean> {
 export async function writeSynced(
     path: string,
     data: string | Uint8Array,
-    { mode = FILE_MODE, owner }: NewFile = {},
+    { mode, owner }: NewFile = {},
 ): Promise<void> {
-    const handle = await open(path, 'wx', mode);
+    const handle = await open(path, 'wx', mode ?? FILE_MODE);
     try {
+        if (mode !== undefined) {
+            // What open makes depends on the umask.
+            await handle.chmod(mode);
+        }
         if (owner !== undefined) {
             await handle.chown(owner.uid, owner.gid);
         }

@@ -1,11 +1,12 @@
-import { chown, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { makeKeyPair, readKeyPair, type KeyPair } from '../../../auth/key-pair.js';
-import { makeDirectory, writeFileDurably } from '../../../base/durable-files.js';
+import { writeFileDurably } from '../../../base/durable-files.js';
 import { timeStamp } from '../../../base/time-stamp.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
 import type { Owner } from '../offline/act-as-owner.js';
+import { ownedDirectory } from '../offline/own-directory.js';
 
 /** Ending of private keys; the public half has `.pub` behind it. */
 const ENDING = '.id_ecdsa';
@@ -16,14 +17,6 @@ export interface NewKey {
     /** Name of its file. */
     readonly name: string;
     readonly pair: KeyPair;
-}
-
-/** Makes a directory below `etc` whose owner is that of the data. */
-export async function ownedDirectory(path: string, owner: Owner | undefined): Promise<void> {
-    await makeDirectory(path);
-    if (owner !== undefined) {
-        await chown(path, owner.uid, owner.gid);
-    }
 }
 
 /** Writes both halves, the private one last: with it the key is complete. */

@@ -16,11 +16,12 @@ import { EXIT, type Invocation } from '../command.js';
 import { failureText } from '../failure-text.js';
 import { Interrupt } from '../interrupt.js';
 import { ownerToBe, type Owner } from '../offline/act-as-owner.js';
+import { ownedDirectory, requireNoLinks } from '../offline/own-directory.js';
 import { countText } from '../quantities.js';
 import { readStandaloneServer, type StandaloneServer } from '../standalone-config.js';
 import type { Terminal } from '../terminal.js';
 import { replaceConfig, withKey, type ChangedConfig } from './key-config.js';
-import { newKeyIn, ownedDirectory, writeKey, type NewKey } from './new-key.js';
+import { newKeyIn, writeKey, type NewKey } from './new-key.js';
 import { findServer, reloadServer, type RunningServer } from './server-reload.js';
 
 const POLL_MS = 5000;
@@ -98,6 +99,9 @@ class Rotation {
             return EXIT.findings;
         }
         const directory = join(etc, 'newinstkey');
+        for (const path of [this.#server.configPath, directory, join(etc, 'oldinstkeys')]) {
+            await requireNoLinks(path, this.#owner);
+        }
         const key = await newKeyIn(directory, await this.#usedFingerprint(), this.#owner);
         this.#terminal.line(
             `${key.isFresh ? 'New key' : 'New key, of an earlier run'}: ${join(directory, key.name)}`,
@@ -188,10 +192,10 @@ class Rotation {
         const old = join(etc, 'oldinstkeys');
         await ownedDirectory(old, this.#owner);
         const path = await writeKey(etc, key, this.#owner);
-        const changed = await withKey(configPath, path, key.pair.fingerprint);
+        const changed = await withKey(configPath, path, key.pair.fingerprint, this.#owner);
         const copy = join(old, `${basename(configPath)}.${timeStamp(Date.now())}`);
-        await writeFileDurably(copy, changed.before, { owner: this.#owner });
-        await replaceConfig(configPath, changed, this.#owner);
+        await writeFileDurably(copy, changed.before, changed.file);
+        await replaceConfig(changed);
         const running = await findServer(this.#server, this.#environment);
         const failure = await this.#takeUp(running);
         if (failure !== undefined) {
@@ -218,8 +222,8 @@ class Rotation {
     }
 
     async #rollBack(changed: ChangedConfig, running: RunningServer, failure: string): Promise<number> {
-        const { configPath, config } = this.#server;
-        await replaceConfig(configPath, { before: changed.after, after: changed.before }, this.#owner);
+        const { config } = this.#server;
+        await replaceConfig({ ...changed, before: changed.after, after: changed.before });
         this.#terminal.note(
             `error: ${failure}: the old key is in use again, the new one waits for the next run`,
         );
