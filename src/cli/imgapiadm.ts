@@ -2,6 +2,7 @@ import { VERSION } from '../base/constants.js';
 import { endWithReader } from './broken-pipe.js';
 import { EXIT, UsageError, type Subcommand } from './imgapiadm/command.js';
 import { failureText } from './imgapiadm/failure-text.js';
+import { subcommandsFor } from './imgapiadm/subcommands.js';
 import { Terminal } from './imgapiadm/terminal.js';
 import { TOOL, toolCommand } from './imgapiadm/tool-command.js';
 import { usageProblem, type ParsedOptions } from './options.js';
@@ -90,7 +91,7 @@ async function runSubcommand(
 async function main(argv: readonly string[]): Promise<number> {
     endWithReader();
     let status: number = EXIT.clean;
-    const program = toolCommand({
+    const program = toolCommand(await subcommandsFor(argv), {
         onNone: (tool) => {
             status = runTool(tool);
         },

@@ -12,12 +12,14 @@ import { UNUSED_KEYS } from '#lib/cli/docs/config-table.js';
 import { fillTables, tableNames, type Table } from '#lib/cli/docs/markdown-table.js';
 import { openApiDocument } from '#lib/cli/docs/open-api.js';
 import { documentationTables } from '#lib/cli/docs/tables.js';
-import { SUBCOMMANDS } from '#lib/cli/imgapiadm/subcommands.js';
+import { allSubcommands } from '#lib/cli/imgapiadm/subcommands.js';
 import { SERVER_OPTIONS } from '#lib/cli/server-options.js';
 import { IMAGES, SHARING } from '#lib/database/moray/bucket.js';
 import { ENDPOINTS } from '#lib/http/routes.js';
 import { FIELDS } from '#lib/manifest/fields.js';
 import { recordingLog } from '../helpers/recording-log.js';
+
+const SUBCOMMANDS = await allSubcommands();
 
 const root = process.cwd();
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');

@@ -6,12 +6,14 @@ import { systemClock } from '#lib/base/clock.js';
 import type { BaseDirectories } from '#lib/base/config-types.js';
 import { baseDirectories } from '#lib/base/directories.js';
 import { BaseLock } from '#lib/lock/base-lock.js';
-import { SUBCOMMANDS } from '#lib/cli/imgapiadm/subcommands.js';
+import { allSubcommands } from '#lib/cli/imgapiadm/subcommands.js';
 import { readBootId } from '#lib/lock/process-identity.js';
 import { WatchedLock } from '#lib/lock/watched-lock.js';
 import { runTool } from '../helpers/admin-tool.js';
 import { recordingLog } from '../helpers/recording-log.js';
 import { runHere } from '../helpers/subcommand-run.js';
+
+const SUBCOMMANDS = await allSubcommands();
 
 const NEVER = new AbortController().signal;
 /** Of no process: beyond the largest id. */

@@ -15,7 +15,7 @@ import { progressText, showProgress } from '#lib/cli/imgapiadm/progress.js';
 import { bytesText, countText, durationText } from '#lib/cli/imgapiadm/quantities.js';
 import { withRetries } from '#lib/cli/imgapiadm/retries.js';
 import { SERVER_ACCESS_OPTIONS, serverAccess, type ServerAccess } from '#lib/cli/imgapiadm/server-access.js';
-import { SUBCOMMANDS } from '#lib/cli/imgapiadm/subcommands.js';
+import { allSubcommands, subcommandsFor } from '#lib/cli/imgapiadm/subcommands.js';
 import { Terminal } from '#lib/cli/imgapiadm/terminal.js';
 import { toolCommand } from '#lib/cli/imgapiadm/tool-command.js';
 import { parseOptions } from '#lib/cli/options.js';
@@ -25,9 +25,36 @@ import { recordingLog } from '../helpers/recording-log.js';
 import { eventually } from '../helpers/server-process.js';
 import { runHere } from '../helpers/subcommand-run.js';
 
+const SUBCOMMANDS = await allSubcommands();
+
 const UUID = 'c58161c0-2547-11e2-a75e-9fdca1940570';
 /** Where nobody listens. */
 const NOWHERE = 'http://127.0.0.1:1';
+
+void t.test('only the subcommand that is wanted is loaded', async (t) => {
+    const loaded = async (...argv: string[]): Promise<readonly string[]> =>
+        (await subcommandsFor(argv)).map(({ name }) => name);
+    for (const argv of [
+        ['config', '--help'],
+        ['-v', 'config', 'gc'],
+        ['help', 'config'],
+    ]) {
+        t.strictSame(await loaded(...argv), ['config'], argv.join(' '));
+    }
+    const all = SUBCOMMANDS.map(({ name }) => name);
+    for (const argv of [
+        [],
+        ['help'],
+        ['-h', 'config'],
+        ['help', 'config', '-h'],
+        ['toString'],
+        ['bogus', 'config'],
+    ]) {
+        t.strictSame(await loaded(...argv), all, argv.join(' '));
+    }
+    const { stdout } = await runTool(['help']);
+    t.same((await runTool(['help', 'config', '--help'])).stdout, stdout);
+});
 
 void t.test('help comes from the tables', async (t) => {
     const help = await runTool(['help']);
@@ -35,7 +62,11 @@ void t.test('help comes from the tables', async (t) => {
     t.equal(help.stderr, '');
     const list = help.stdout.join(' ').replace(/\s+/g, ' ');
     const ignore = (): void => undefined;
-    const tool = toolCommand({ onNone: ignore, onHelp: ignore, onSubcommand: async () => ignore() });
+    const tool = toolCommand(SUBCOMMANDS, {
+        onNone: ignore,
+        onHelp: ignore,
+        onSubcommand: async () => ignore(),
+    });
     t.equal(help.stdout.join('\n'), tool.helpInformation().trimEnd());
     for (const { name, summary, options, examples } of SUBCOMMANDS) {
         t.ok(list.includes(` ${name} ${summary} `), name);

@@ -10,12 +10,14 @@ import { roffPage } from '#lib/cli/docs/manual/roff.js';
 import { SERVER_FILES } from '#lib/cli/docs/manual/server-manual.js';
 import { TOOL_ENVIRONMENT } from '#lib/cli/docs/manual/tool-manual.js';
 import { GLOBAL_OPTIONS } from '#lib/cli/imgapiadm/common-options.js';
-import { SUBCOMMANDS } from '#lib/cli/imgapiadm/subcommands.js';
+import { allSubcommands } from '#lib/cli/imgapiadm/subcommands.js';
 import { parseOptions, usageProblem } from '#lib/cli/options.js';
 import { SCRIPTS } from '#lib/cli/scripts/all-scripts.js';
 import { SCRIPT_HELP_OPTION } from '#lib/cli/scripts/script.js';
 import { SERVER_OPTIONS } from '#lib/cli/server-options.js';
 import { PROJECT_ROOT } from '../helpers/server-process.js';
+
+const SUBCOMMANDS = await allSubcommands();
 
 const read = (...path: readonly string[]): string => readFileSync(join(PROJECT_ROOT, ...path), 'utf8');
 

@@ -1,45 +1,43 @@
-import { backupCommand } from './backup.js';
-import { checkConfigCommand } from './check-config.js';
-import { checkFilesCommand } from './check-files.js';
 import type { Subcommand } from './command.js';
-import { configCommand } from './config.js';
-import { datasetGuid } from './dataset-guid.js';
-import { diffCommand } from './diff.js';
-import { exportManifests } from './export-manifests.js';
-import { fsckCommand } from './fsck.js';
-import { gc } from './gc.js';
-import { importManifests } from './import-manifests.js';
-import { migrateStor } from './migrate-stor.js';
-import { mirrorCommand } from './mirror.js';
-import { orphans } from './orphans.js';
-import { reindexCommand } from './reindex.js';
-import { repair } from './repair.js';
-import { restoreCommand } from './restore.js';
-import { rotateKeyCommand } from './rotate-key.js';
-import { statusCommand } from './status.js';
-import { statsCommand } from './stats.js';
-import { unlockCommand } from './unlock.js';
 
-/** Everything `imgapiadm` can do. */
-export const SUBCOMMANDS: readonly Subcommand[] = [
-    backupCommand,
-    checkConfigCommand,
-    checkFilesCommand,
-    configCommand,
-    datasetGuid,
-    diffCommand,
-    exportManifests,
-    fsckCommand,
-    gc,
-    importManifests,
-    migrateStor,
-    mirrorCommand,
-    orphans,
-    reindexCommand,
-    repair,
-    restoreCommand,
-    rotateKeyCommand,
-    statusCommand,
-    statsCommand,
-    unlockCommand,
-];
+/** Everything `imgapiadm` can do. Most of it needs half of the server, which takes a while to load. */
+const LOADERS: Readonly<Record<string, () => Promise<Subcommand>>> = {
+    backup: async () => (await import('./backup.js')).backupCommand,
+    'check-config': async () => (await import('./check-config.js')).checkConfigCommand,
+    'check-files': async () => (await import('./check-files.js')).checkFilesCommand,
+    config: async () => (await import('./config.js')).configCommand,
+    'dataset-guid': async () => (await import('./dataset-guid.js')).datasetGuid,
+    diff: async () => (await import('./diff.js')).diffCommand,
+    'export-manifests': async () => (await import('./export-manifests.js')).exportManifests,
+    fsck: async () => (await import('./fsck.js')).fsckCommand,
+    gc: async () => (await import('./gc.js')).gc,
+    'import-manifests': async () => (await import('./import-manifests.js')).importManifests,
+    'migrate-stor': async () => (await import('./migrate-stor.js')).migrateStor,
+    mirror: async () => (await import('./mirror.js')).mirrorCommand,
+    orphans: async () => (await import('./orphans.js')).orphans,
+    reindex: async () => (await import('./reindex.js')).reindexCommand,
+    repair: async () => (await import('./repair.js')).repair,
+    restore: async () => (await import('./restore.js')).restoreCommand,
+    'rotate-key': async () => (await import('./rotate-key.js')).rotateKeyCommand,
+    status: async () => (await import('./status.js')).statusCommand,
+    stats: async () => (await import('./stats.js')).statsCommand,
+    unlock: async () => (await import('./unlock.js')).unlockCommand,
+};
+
+/** All subcommands, in order. */
+export function allSubcommands(): Promise<readonly Subcommand[]> {
+    return Promise.all(Object.values(LOADERS).map((load) => load()));
+}
+
+/** The subcommand that a command line is about; all of them where it is about the tool. */
+export async function subcommandsFor(argv: readonly string[]): Promise<readonly Subcommand[]> {
+    const isWord = (arg: string): boolean => !arg.startsWith('-');
+    const [first = '', second = ''] = argv.filter(isWord);
+    const isHelp = first === 'help';
+    const name = isHelp ? second : first;
+    // Of the tool's own options, which have no values, only this one leaves it the subcommand's turn.
+    const own = isHelp ? argv.filter((arg) => !isWord(arg)) : argv.slice(0, argv.indexOf(first));
+    const isNamed = Object.hasOwn(LOADERS, name) && own.every((arg) => ['-v', '--verbose'].includes(arg));
+    const load = isNamed ? LOADERS[name] : undefined;
+    return load === undefined ? allSubcommands() : [await load()];
+}

@@ -1,7 +1,6 @@
 import { TableCommand } from '../table-command.js';
 import { exitStatusLines, exitStatusesOf, type Subcommand } from './command.js';
 import { GLOBAL_OPTIONS, VERSION_OPTION } from './common-options.js';
-import { SUBCOMMANDS } from './subcommands.js';
 
 /** The tool as its manuals name it. */
 export const TOOL = {
@@ -38,14 +37,17 @@ function subcommandOf(subcommand: Subcommand): TableCommand {
     });
 }
 
-/** The tool with all its subcommands. */
-export function toolCommand({ onNone, onHelp, onSubcommand }: ToolActions): TableCommand {
+/** The tool with these subcommands. */
+export function toolCommand(
+    subcommands: readonly Subcommand[],
+    { onNone, onHelp, onSubcommand }: ToolActions,
+): TableCommand {
     const tool = new TableCommand(TOOL.name, [...GLOBAL_OPTIONS, VERSION_OPTION])
         .describe({ ...TOOL, sections: [['Exit status', exitStatusLines(exitStatusesOf({}))]] })
         .enablePositionalOptions()
         .commandsGroup('Subcommands:')
         .action(() => onNone(tool));
-    for (const subcommand of SUBCOMMANDS) {
+    for (const subcommand of subcommands) {
         const command = subcommandOf(subcommand);
         tool.addCommand(command.action(() => onSubcommand(tool, subcommand, command)));
     }

@@ -1,10 +1,12 @@
 import { exitStatusesOf, type Subcommand } from '../../imgapiadm/command.js';
 import { GLOBAL_OPTIONS, VERSION_OPTION } from '../../imgapiadm/common-options.js';
-import { SUBCOMMANDS } from '../../imgapiadm/subcommands.js';
+import { allSubcommands } from '../../imgapiadm/subcommands.js';
 import { TOOL } from '../../imgapiadm/tool-command.js';
 import type { Table } from '../markdown-table.js';
 import { describedBy, headline, optionsBlock, type Block, type Manual } from './manual.js';
 import { markdownOf } from './markdown.js';
+
+const SUBCOMMANDS = await allSubcommands();
 
 /** Variables that commands read, beside those that their options name. */
 export const TOOL_ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
