@@ -32,7 +32,7 @@ async function asker(bench: Bench, uuid: string): Promise<(peer: Peer) => Promis
     if (file === undefined) throw new Error('no file');
     return ({ headers, remoteAddress = FRONT, proxied }) => {
         const peer: ProxiedPeer | undefined =
-            proxied === undefined ? undefined : { address: proxied, encrypted: false };
+            proxied === undefined ? undefined : { address: proxied, port: 4711, encrypted: false };
         const call = {
             uuid,
             image,
