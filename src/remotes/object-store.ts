@@ -39,6 +39,12 @@ export interface PutOptions {
     readonly signal?: AbortSignal;
 }
 
+/** How to remove an object. */
+export interface RemoveOptions {
+    /** Remove only what has this etag. */
+    readonly ifMatch?: string;
+}
+
 /** How to copy an object. */
 export interface CopyOptions {
     /** False: never by a link, e.g. into the area of another account, where none can be made. */
@@ -133,8 +139,12 @@ export interface ObjectStore {
         maxSize: number,
     ): Promise<{ readonly bytes: Buffer; readonly etag?: string } | undefined>;
     stat(path: string): Promise<FoundObject | undefined>;
-    /** Removes an object; tells whether it was there. */
-    remove(path: string): Promise<boolean>;
+    /**
+     * Removes an object; tells whether it was there.
+     *
+     * @throws ObjectStoreError with status 412 when it has not the etag that is asked for
+     */
+    remove(path: string, options?: RemoveOptions): Promise<boolean>;
     /**
      * Makes the bytes of an object visible under a second name, replacing what is there as one step: by a
      * link where the store allows it, else by reading and storing them, checked by size and MD5.

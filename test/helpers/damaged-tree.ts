@@ -34,7 +34,7 @@ export class DamagedTree {
         t.teardown(() => rmSync(this.base, { recursive: true, force: true }));
         this.configPath = join(this.base, 'etc/imgapi.config.json');
         for (const name of ['etc', 'manifests', 'images']) mkdirSync(join(this.base, name));
-        writeFileSync(this.configPath, JSON.stringify({ mode: 'private', ...config }));
+        writeFileSync(this.configPath, JSON.stringify({ mode: 'private', dataDir: this.base, ...config }));
     }
 
     /** Stores the record of an image. */

@@ -46,7 +46,8 @@ export const gc: Subcommand = {
         'A server may run. It is asked which uploads it is receiving; without an answer everything younger than',
         '24 hours stays. Each file is judged again right before it is moved, and nothing that a manifest names',
         'by then, or that the server is at work on, is touched. Nothing is touched when not all records can be',
-        'read, or when more than 20 % of the images would be orphans.',
+        'read, or when more than 20 % of the images would be orphans, or when images/ is on another file system',
+        'than trash/. A Manta area that another host is at work in is left alone, with --force, too.',
     ],
     options: [
         MIN_AGE_OPTION,

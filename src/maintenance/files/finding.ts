@@ -35,6 +35,11 @@ export interface FoundFile {
     readonly mtime: number;
     /** Another text when something else has the path since. */
     readonly identity: string;
+    /**
+     * It is a link, or reached by one: somebody has put it elsewhere, and servers follow. All but the path is
+     * that of what the link leads to; `other` is its type if that is nothing.
+     */
+    readonly isLinked?: true;
 }
 
 /** Digests of bytes that were read. */
@@ -67,6 +72,8 @@ export interface FileFinding {
     readonly digests?: FileDigests;
     /** Of `recoverable` and `legacy`: where the server looks for it. */
     readonly target?: string;
+    /** Of `missing` and `corrupt`: a link stands for the file, so that nothing is advised that takes it away. */
+    readonly isLinked?: true;
     /** Of `permission`: shell commands that put it right. */
     readonly commands?: readonly string[];
 }

@@ -50,8 +50,9 @@ function temporaryOf(name: string): StoredFileName | undefined {
 
 function sightingsIn(place: ImagePlace): readonly Sighting[] {
     return place.entries.map((found) => {
-        const final = found.type === 'file' && isStoredFileName(found.name) ? found.name : undefined;
-        const temporary = found.type === 'file' ? temporaryOf(found.name) : undefined;
+        const isFile = found.type === 'file' || found.isLinked === true;
+        const final = isFile && isStoredFileName(found.name) ? found.name : undefined;
+        const temporary = isFile ? temporaryOf(found.name) : undefined;
         return { place, found, file: final ?? temporary, isTemporary: final === undefined };
     });
 }
@@ -92,7 +93,7 @@ class ImageSurvey {
 
     #judgePlaces(): void {
         for (const place of this.#places) {
-            if (place.entries.length === 0 && place.isListed) {
+            if (place.entries.length === 0 && place.isListed && place.directory.isLinked !== true) {
                 this.#add('empty', place.directory, 'empty directory of an image');
             }
             for (const { found, detail, commands } of this.#areas.get(place.stor)?.problems(place) ?? []) {
@@ -104,6 +105,10 @@ class ImageSurvey {
 
     #judgeOrphan(): void {
         for (const { found, file } of this.#sightings) {
+            if (found.isLinked === true) {
+                this.#add('foreign', found, 'a link, or behind one; the image has no manifest');
+                continue;
+            }
             this.#add('orphan', found, 'the image has no manifest', file === undefined ? {} : { file });
         }
     }
@@ -135,6 +140,14 @@ class ImageSurvey {
         const seen = named.find(
             ({ place }) => place.layout === 'current' || (place.stor === 'local' && named.length === 1),
         );
+        const link =
+            seen?.found ??
+            this.#places.find(({ stor, directory }) => stor === expected.stor && directory.type === 'other')
+                ?.directory;
+        if (link?.isLinked === true && link.type !== 'file') {
+            this.#addBrokenLink(expected, link);
+            return { expected, condition: 'unknown', ...(seen === undefined ? {} : { seen }) };
+        }
         if (seen === undefined) {
             return { expected, condition: 'missing' };
         }
@@ -142,6 +155,12 @@ class ImageSurvey {
             return { expected, condition: 'unknown' };
         }
         return { expected, seen, ...(await this.#condition(expected, seen)) };
+    }
+
+    /** Its disk may be away: nothing of it is judged. */
+    #addBrokenLink({ name }: ExpectedFile, link: FoundFile): void {
+        const detail = `${name} is behind a link that leads to no file now`;
+        this.#add('missing', link, detail, { file: name, isLinked: true });
     }
 
     async #condition(
@@ -195,7 +214,9 @@ class ImageSurvey {
             return;
         }
         const named = judged.get(file);
-        if (named === undefined && isTemporary) {
+        if (found.isLinked === true) {
+            await this.#judgeLink(sighting, named);
+        } else if (named === undefined && isTemporary) {
             const image = isActivated ? 'the image' : 'the unactivated image';
             this.#add('abandoned', found, `the manifest of ${image} names no ${file}`, { file });
         } else if (named === undefined) {
@@ -207,11 +228,32 @@ class ImageSurvey {
         }
     }
 
+    /** Whoever made a link knows what it is for: none is moved, but a record can name the file behind it. */
+    async #judgeLink(sighting: Sighting, named: Judged | undefined): Promise<void> {
+        const { found, place, isTemporary } = sighting;
+        if (named === undefined) {
+            this.#add('foreign', found, 'a link, or behind one, that the manifest does not name');
+        } else if (named.seen === sighting || named.condition === 'unknown') {
+            return;
+        } else if (
+            (named.condition === 'missing' || named.condition === 'corrupt') &&
+            place.stor !== named.expected.stor &&
+            place.layout === 'current' &&
+            !isTemporary &&
+            found.type === 'file'
+        ) {
+            await this.#judgeCopy(sighting, named);
+        } else {
+            this.#add('foreign', found, `a link, or behind one, beside ${named.expected.name}`);
+        }
+    }
+
     /** A file that is not the one the server reads. */
     async #judgeCopy(sighting: Sighting, named: Judged): Promise<void> {
         const { found, place, isTemporary } = sighting;
         const { expected, condition } = named;
-        const facts = { file: expected.name, expected };
+        const isLinked = found.isLinked === true ? { isLinked: true as const } : {};
+        const facts = { file: expected.name, expected, ...isLinked };
         const isElsewhere = place.stor !== expected.stor;
         if (condition === 'good' || condition === 'manifest') {
             const kind = isElsewhere && !isTemporary ? 'duplicate' : 'leftover';
@@ -244,7 +286,13 @@ class ImageSurvey {
         if (area === undefined || condition === 'good' || condition === 'unknown') {
             return;
         }
-        const facts = { file: name, expected, ...(digests === undefined ? {} : { digests }) };
+        const isLinked = this.#sightings.some(({ file, found }) => file === name && found.isLinked === true);
+        const facts = {
+            file: name,
+            expected,
+            ...(digests === undefined ? {} : { digests }),
+            ...(isLinked ? { isLinked } : {}),
+        };
         if (condition === 'missing' && !this.#isCured(name, seen)) {
             const path = area.pathOf(this.#uuid, name);
             this.#findings.push({
@@ -299,7 +347,7 @@ class ImageSurvey {
         kind: FindingKind,
         found: FoundFile,
         detail: string,
-        facts: Pick<FileFinding, 'file' | 'expected' | 'target' | 'digests' | 'commands'> = {},
+        facts: Pick<FileFinding, 'file' | 'expected' | 'target' | 'digests' | 'commands' | 'isLinked'> = {},
     ): void {
         const { stor, path } = found;
         this.#findings.push({ kind, stor, path, detail, uuid: this.#uuid, found, ...facts });

@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs';
 import { createReadStream } from 'node:fs';
-import { lstat, readdir, rename, rmdir } from 'node:fs/promises';
+import { lstat, readdir, rename, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import type { BaseDirectories } from '../../base/config-types.js';
 import { uuidPrefix } from '../../base/directories.js';
@@ -14,6 +14,8 @@ import type { FileDigests, FoundFile } from './finding.js';
 import type { AccessFacts, ServiceUser } from './service-user.js';
 
 const PREFIX = /^[0-9a-f]{3}$/;
+/** What is said of links that lead nowhere, or where this process may not look. */
+const NOWHERE = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES']);
 /** What `rmdir` says of a directory that is in use or gone. */
 const IN_USE = new Set(['ENOTEMPTY', 'EEXIST']);
 const READ_SIZE = 1_048_576;
@@ -25,6 +27,18 @@ interface LocalFile extends FoundFile {
 
 function typeOf(stats: Stats): FoundFile['type'] {
     return stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : 'other';
+}
+
+/** What a link leads to, as far as this process can see. */
+async function throughLink(path: string): Promise<Stats | undefined> {
+    try {
+        return await stat(path);
+    } catch (error) {
+        if (NOWHERE.has(systemErrorCode(error) ?? '')) {
+            return undefined;
+        }
+        throw error;
+    }
 }
 
 /** Names in a directory; none if it is not there. */
@@ -42,6 +56,11 @@ async function unlessForbidden<T>(task: Promise<T>): Promise<T | undefined> {
         }
         throw error;
     }
+}
+
+/** What is reached by way of something else. */
+function asLinkedAs<T extends FoundFile>({ isLinked }: FoundFile, found: T): T {
+    return isLinked === true ? { ...found, isLinked } : found;
 }
 
 /** For who is not the server's user. */
@@ -74,7 +93,7 @@ export class LocalFileArea implements FileArea {
     async prefix(prefix: string): Promise<AreaPrefix> {
         const path = join(this.#directories.images, prefix);
         const directory = await this.#find(path, prefix);
-        if (directory?.type !== 'directory') {
+        if (directory?.type !== 'directory' || directory.isLinked === true) {
             return { isListed: true, uuids: [], strays: directory === undefined ? [] : [directory] };
         }
         const problem = this.#problemOf(directory);
@@ -108,7 +127,7 @@ export class LocalFileArea implements FileArea {
             ['current', target],
             ['old', join(this.#directories.images, uuid)],
         ] as const) {
-            const directory = await this.#find(path, uuid);
+            const directory = await this.#directory(path, uuid);
             if (directory === undefined) {
                 continue;
             }
@@ -128,7 +147,7 @@ export class LocalFileArea implements FileArea {
                 stor: this.stor,
                 layout,
                 directory,
-                entries: entries ?? [],
+                entries: (entries ?? []).map((entry) => asLinkedAs(directory, entry)),
                 isListed: entries !== undefined,
                 target,
             });
@@ -214,11 +233,22 @@ export class LocalFileArea implements FileArea {
         return found;
     }
 
+    /** The directory of an image, which a link above it can lead to. */
+    async #directory(path: string, uuid: string): Promise<LocalFile | undefined> {
+        const found = await this.#find(path, uuid);
+        const above = dirname(path);
+        const isBelow = found !== undefined && above !== this.#directories.images;
+        const shelf = isBelow ? await this.#find(above, uuidPrefix(uuid)) : undefined;
+        return found && shelf ? asLinkedAs(shelf, found) : found;
+    }
+
     async #find(path: string, name: string): Promise<LocalFile | undefined> {
-        const stats = await unlessMissing(lstat(path));
-        if (stats === undefined) {
+        const own = await unlessMissing(lstat(path));
+        if (own === undefined) {
             return undefined;
         }
+        const isLink = own.isSymbolicLink();
+        const stats = (isLink ? await throughLink(path) : undefined) ?? own;
         const { dev, ino, size, mtimeMs, ctimeMs, uid, gid, mode } = stats;
         return {
             stor: this.stor,
@@ -228,8 +258,9 @@ export class LocalFileArea implements FileArea {
             size,
             mtime: mtimeMs,
             // With the time of the last change of its names: one that was linked meanwhile is in use.
-            identity: [dev, ino, size, mtimeMs, ctimeMs].join(),
+            identity: [dev, ino, size, mtimeMs, ctimeMs, ...(isLink ? [own.ino, own.ctimeMs] : [])].join(),
             access: { uid, gid, mode },
+            ...(isLink ? { isLinked: true } : {}),
         };
     }
 }

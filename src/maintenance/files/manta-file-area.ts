@@ -1,7 +1,12 @@
 import { posix } from 'node:path';
 import { uuidPrefix } from '../../base/directories.js';
 import { isUuid } from '../../base/uuid.js';
-import { type ListedObject, type ObjectStore, saysMissing } from '../../remotes/object-store.js';
+import {
+    type ListedObject,
+    type ObjectStore,
+    ObjectStoreError,
+    saysMissing,
+} from '../../remotes/object-store.js';
 import type { AreaPrefix, AreaTop, FileArea, ImagePlace } from './file-area.js';
 import type { FileDigests, FoundFile } from './finding.js';
 import { digestsOfStream } from './file-digests.js';
@@ -135,7 +140,15 @@ export class MantaFileArea implements FileArea {
         if (from === undefined || to?.size !== from.size || to.md5 !== from.md5) {
             throw new Error(`${path} is not what ${file.path} is: both are left there`);
         }
-        await this.#objects.remove(file.path);
+        try {
+            // What a server has put there since is another object.
+            await this.#objects.remove(file.path, from.etag === undefined ? {} : { ifMatch: from.etag });
+        } catch (error) {
+            if (error instanceof ObjectStoreError && error.status === 412) {
+                return false;
+            }
+            throw error;
+        }
         return true;
     }
 

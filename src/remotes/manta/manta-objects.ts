@@ -15,6 +15,7 @@ import {
     type ObjectUpload,
     type OpenedObject,
     type PutOptions,
+    type RemoveOptions,
 } from '../object-store.js';
 import { MantaConnection, type MantaConnectionOptions } from './manta-connection.js';
 import type { CallHeaders } from './manta-call.js';
@@ -151,8 +152,8 @@ export class MantaObjects implements ObjectStore {
         });
     }
 
-    async remove(path: string): Promise<boolean> {
-        return (await unlessMissing(this.#unlink(path).then(() => true))) ?? false;
+    async remove(path: string, options: RemoveOptions = {}): Promise<boolean> {
+        return (await unlessMissing(this.#unlink(path, options).then(() => true))) ?? false;
     }
 
     async copy(from: string, to: string, { link = true, signal }: CopyOptions = {}): Promise<void> {
@@ -186,8 +187,11 @@ export class MantaObjects implements ObjectStore {
         await this.#change((client, headers, done) => client.mkdir(path, { headers }, done));
     }
 
-    async #unlink(path: string): Promise<void> {
-        await this.#change((client, headers, done) => client.unlink(path, { headers }, done));
+    async #unlink(path: string, options: RemoveOptions = {}): Promise<void> {
+        const conditions = conditionHeaders(options);
+        await this.#change((client, headers, done) =>
+            client.unlink(path, { headers: { ...headers, ...conditions } }, done),
+        );
     }
 
     /** A change that comes to the same when it is made twice. */

@@ -212,7 +212,10 @@ export class MantaUpload implements ObjectUpload {
 }
 
 /** The headers of a conditional put. */
-export function conditionHeaders({ ifMatch, ifNew }: PutOptions): Readonly<Record<string, string>> {
+export function conditionHeaders({
+    ifMatch,
+    ifNew,
+}: Pick<PutOptions, 'ifMatch' | 'ifNew'>): Readonly<Record<string, string>> {
     return {
         ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
         ...(ifNew === true ? { 'if-none-match': '*' } : {}),

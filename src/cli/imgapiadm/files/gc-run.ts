@@ -1,5 +1,7 @@
+import { stat } from 'node:fs/promises';
 import { systemClock } from '../../../base/clock.js';
 import { forEachParallel } from '../../../base/parallel.js';
+import { unlessMissing } from '../../../base/unless-missing.js';
 import { isGarbage, type FileFinding } from '../../../maintenance/files/finding.js';
 import { GarbageCollector } from '../../../maintenance/files/garbage-collector.js';
 import { isStoredFileName } from '../../../storage/file-names.js';
@@ -86,6 +88,7 @@ export class GcRun {
             onSecond: () => this.#summarize(),
         });
         this.#requireReadable();
+        await this.#requireOneFileSystem();
         const { signal } = this.#interrupt;
         const findings: FileFinding[] = [];
         this.#looked = await look(this.#files, this.#invocation, {
@@ -116,6 +119,18 @@ export class GcRun {
         const text = unreadableText(this.#files.unreadable());
         if (text !== undefined) {
             throw new Error(`${text}; nothing is touched`);
+        }
+    }
+
+    /** Files are moved by giving them another name, which works within one file system only. */
+    async #requireOneFileSystem(): Promise<void> {
+        const { base, images, trash } = this.#files.data.directories;
+        const there = (await unlessMissing(stat(trash))) ?? (await stat(base));
+        const here = await unlessMissing(stat(images));
+        if (here !== undefined && here.dev !== there.dev) {
+            throw new Error(
+                `${images} is on another file system than ${trash}, so that files cannot be moved there; nothing is touched`,
+            );
         }
     }
 
@@ -157,6 +172,7 @@ export class GcRun {
             due.forEach((finding) => this.#report.add(finding, { result: 'would be moved' }));
             expired.forEach((one) => this.#tellPurged(one, 'would be deleted'));
         } else if (await this.#agreed(due, expired)) {
+            await this.#files.requireOwnAreas();
             await this.#collect(due, collector);
             await this.#purge(expired);
         }

@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import { storeChange, type Draft } from '../../../images/change-image.js';
 import { fileName } from '../../../images/image-files.js';
 import type { FileArea } from '../../../maintenance/files/file-area.js';
-import type { FileFinding, FindingKind } from '../../../maintenance/files/finding.js';
+import type { FileDigests, FileFinding, FindingKind } from '../../../maintenance/files/finding.js';
 import { type ReadDepth, surveyImage } from '../../../maintenance/files/image-survey.js';
 import { currentFacts } from '../../../maintenance/files/image-facts.js';
 import { IN_USE, inFileClaims } from '../../../maintenance/files/in-claims.js';
@@ -84,6 +84,7 @@ export class ImageRepair {
     readonly #options: RepairOptions;
     readonly #uuid: string;
     readonly #areas: ReadonlyMap<string, FileArea>;
+    readonly #digests = new Map<string, Promise<FileDigests | undefined>>();
 
     constructor(uuid: string, options: RepairOptions) {
         this.#uuid = uuid;
@@ -95,7 +96,9 @@ export class ImageRepair {
     async findings(): Promise<readonly FileFinding[]> {
         const { files, depth, signal, fromArchive } = this.#options;
         const image = await currentFacts(files.records, this.#uuid);
-        const found = await surveyImage(this.#uuid, image, { areas: files.areas, depth, signal });
+        const { areas } = files;
+        const digests = this.#digests;
+        const found = await surveyImage(this.#uuid, image, { areas, depth, signal, digests });
         return found.filter(({ kind }) => REPAIRS[kind] !== undefined && (kind !== 'orphan' || fromArchive));
     }
 
@@ -170,6 +173,8 @@ export class ImageRepair {
         isStill: () => Promise<boolean> = () => this.#isFoundAgain(finding),
     ): Promise<Attempt> {
         const { files } = this.#options;
+        // Bytes are read before the claims: uploads must not wait for that.
+        await this.findings();
         const names = finding.file === undefined ? [] : [finding.file];
         const attempt = await inFileClaims(files.uploads, this.#uuid, names, async () => {
             if (await isJournaled(files.data.directories, this.#uuid)) {
@@ -221,7 +226,10 @@ export class ImageRepair {
 
     async #refetch(finding: FileFinding): Promise<Attempt> {
         const { source, files, signal } = this.#options;
-        const { expected, path } = finding;
+        const { expected, path, isLinked = false } = finding;
+        if (isLinked) {
+            return left('a link stands for it, and links are left to who has made them');
+        }
         const area = this.#areas.get(expected?.stor ?? '');
         if (expected === undefined || area === undefined) {
             return left(CHANGED);

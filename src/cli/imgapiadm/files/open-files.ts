@@ -11,6 +11,7 @@ import type { Invocation } from '../command.js';
 import { configPath } from '../config-path.js';
 import { openServerData, type DataOrder, type ServerData } from '../offline/server-data.js';
 import { terminalLog } from '../offline/terminal-log.js';
+import { foreignAreaText } from './foreign-area.js';
 
 /** How long a server is waited for that is at work on a file, milliseconds: there are others to go on with. */
 const CLAIM_WAIT_MS = 2000;
@@ -27,6 +28,13 @@ export interface OpenFiles {
     readonly uploads: FileUploadJournal;
     /** Records that are there but cannot be used, so that nobody can tell which files are theirs. */
     unreadable(): readonly { readonly file: string; readonly reason: string }[];
+    /**
+     * To be asked right before files are changed: what was this server's area at first sight need not be it
+     * any more.
+     *
+     * @throws Error when another host is at work in the Manta area
+     */
+    requireOwnAreas(): Promise<void>;
     close(): Promise<void>;
 }
 
@@ -48,18 +56,24 @@ export async function openFiles(
 /** The files of a server whose data is open. */
 export async function filesOf(data: ServerData, terminal: Invocation['terminal']): Promise<OpenFiles> {
     const { directories, objects, config, database } = data;
+    const log = terminalLog(terminal);
     const areas: FileArea[] = [new LocalFileArea(directories, await ServiceUser.of(directories.base))];
     const away = new Map<string, string>();
     if (objects !== undefined) {
         try {
             await objects.check();
-            areas.push(new MantaFileArea(objects, config.manta?.rootDir ?? ''));
+            const foreign = await foreignAreaText(data, log);
+            if (foreign === undefined) {
+                areas.push(new MantaFileArea(objects, config.manta?.rootDir ?? ''));
+            } else {
+                away.set('manta', foreign);
+            }
         } catch (error) {
             away.set('manta', shortReason(error));
-            terminal.note(
-                `storage manta cannot be used now: what is there is left alone (${shortReason(error)})`,
-            );
         }
+    }
+    for (const [stor, reason] of away) {
+        terminal.note(`storage ${stor} cannot be used now: what is there is left alone (${reason})`);
     }
     return {
         data,
@@ -68,13 +82,19 @@ export async function filesOf(data: ServerData, terminal: Invocation['terminal']
         records: surveyRecords(database),
         uploads: new FileUploadJournal({
             directories,
-            log: terminalLog(terminal),
+            log,
             clock: systemClock,
             writers: 'all',
             claimant: 'tool',
             waitMs: CLAIM_WAIT_MS,
         }),
         unreadable: () => database.held?.skipped.filter(({ file }) => file.endsWith('.raw')) ?? [],
+        requireOwnAreas: async () => {
+            const foreign = away.has('manta') ? undefined : await foreignAreaText(data, log);
+            if (foreign !== undefined) {
+                throw new Error(`${foreign}; nothing is touched`);
+            }
+        },
         close: () => data.close(),
     };
 }

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { lstat, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BaseDirectories } from '../../../base/config-types.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
@@ -24,6 +24,10 @@ async function ofFiles(area: LocalFileArea, uuids?: readonly string[]): Promise<
     const ofImage = async (uuid: string): Promise<void> => {
         for (const place of await area.places(uuid)) {
             for (const { found, detail, commands } of area.problems(place)) {
+                // Root changes nothing that a link leads to: the commands are for who has made it.
+                if (found.isLinked === true) {
+                    continue;
+                }
                 const { stor, path } = found;
                 findings.push({ kind: 'permission', stor, path, detail, found, commands, uuid });
             }
@@ -60,7 +64,7 @@ async function ofOthers(directories: BaseDirectories, user: ServiceUser): Promis
         const directory = directories[key];
         for (const name of (await unlessMissing(readdir(directory))) ?? []) {
             const path = join(directory, name);
-            const facts = await unlessMissing(stat(path));
+            const facts = await unlessMissing(lstat(path));
             if (facts?.isFile() === true && !user.mayUse(facts, 'file')) {
                 const detail = `owner ${facts.uid}:${facts.gid}: user ${user.uid} cannot read it`;
                 const commands = user.commands(path, facts, 'file');

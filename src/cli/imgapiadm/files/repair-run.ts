@@ -3,6 +3,7 @@ import type { FileFinding } from '../../../maintenance/files/finding.js';
 import type { SourceAddress } from '../../../remotes/image-source.js';
 import { EXIT, type Invocation } from '../command.js';
 import { configPath } from '../config-path.js';
+import { failureText } from '../failure-text.js';
 import { Interrupt } from '../interrupt.js';
 import { LockedError, readLayout } from '../offline/server-data.js';
 import { terminalLog } from '../offline/terminal-log.js';
@@ -105,8 +106,12 @@ export class RepairRun {
     async #fixAll(permissions: Permissions): Promise<void> {
         for (const finding of permissions.findings) {
             this.#interrupt.signal.throwIfAborted();
-            await permissions.fix(finding);
-            this.#report.add(finding, { result: 'repaired' });
+            try {
+                await permissions.fix(finding);
+                this.#report.add(finding, { result: 'repaired' });
+            } catch (error) {
+                this.#report.add(finding, { result: 'failed', reason: failureText(error) });
+            }
         }
     }
 
@@ -135,6 +140,7 @@ export class RepairRun {
             this.#isIncomplete ||= all > 0;
             return { ...later, records: [] };
         }
+        await files.requireOwnAreas();
         for (const finding of others) {
             await this.#removeEmpty(files, finding);
         }
@@ -280,9 +286,10 @@ export class RepairRun {
     /** With what an operator can do about it, where this tool did nothing. */
     #tell(finding: FileFinding, outcome: FindingOutcome | Attempt): void {
         const isLost = finding.kind === 'missing' || finding.kind === 'corrupt';
-        const { uuid } = finding;
+        const { uuid, expected, isLinked = false } = finding;
+        const isHopeless = isLost && expected !== undefined && !isLinked;
         const commands =
-            outcome.result !== 'repaired' && isLost && uuid !== undefined && finding.expected !== undefined
+            outcome.result !== 'repaired' && isHopeless && uuid !== undefined
                 ? { commands: this.#importCommands(uuid) }
                 : {};
         this.#report.add({ ...finding, ...commands }, outcome);
