@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { backupCommand } from '#lib/cli/imgapiadm/backup.js';
@@ -37,12 +37,14 @@ export interface BackupPlace {
 /** Areas of a backup. */
 const AREAS = ['images', 'manifests', 'archive', 'sharing'];
 
-/** Bytes of files by path; a restore makes files with a mode of its own. */
-function dataOf(tree: Tree): Tree {
-    const files = [...tree].filter(
-        ([path]) => AREAS.some((area) => path.startsWith(`${area}/`)) && !path.endsWith('/'),
+/** Bytes of files by path; a restore makes files with a mode of its own. A server may be at work on the rest. */
+function dataOf(base: string): Tree {
+    const files = AREAS.filter((area) => existsSync(join(base, area))).flatMap((area) =>
+        [...treeOf(join(base, area))]
+            .filter(([path]) => !path.endsWith('/'))
+            .map(([path, content]) => [`${area}/${path}`, content.replace(/^\d+ /, '')] as const),
     );
-    return new Map(files.map(([path, content]) => [path, content.replace(/^\d+ /, '')]));
+    return new Map(files);
 }
 
 /** Makes a place with as many images; a restore has been run there. */
@@ -95,7 +97,7 @@ export function backupPlace(
             return { code: code > EXIT.findings ? EXIT.findings : code, stdout, stderr: stderr.join('\n') };
         },
         start: (name, ...args) => new AdminTool(args, environment, { program: `imgapi-standalone-${name}` }),
-        data: () => dataOf(treeOf(base)),
+        data: () => dataOf(base),
         wipe: (...kept) => {
             for (const name of [...AREAS, 'run', 'etc', 'restore.tmp'].filter(
                 (each) => !kept.includes(each),
