@@ -11,6 +11,7 @@ import { CHANGE_OPTIONS, REPORT_OPTIONS } from './common-options.js';
 import { CONFIG_OPTION } from './config-path.js';
 import { failureText } from './failure-text.js';
 import { DIRECTORY_OPTION, directoryOption, requireOther } from './manifests/directory-option.js';
+import { archiveAgain } from './records/archive-again.js';
 import { readRecordFile } from './records/local-records.js';
 import { titleOf, type ResultWords } from './records/record-report.js';
 import { readByRules, runOnRecords, type RecordParts } from './records/record-run.js';
@@ -82,8 +83,14 @@ async function importOne(
     if (dryRun) {
         return { result: present === undefined ? 'would-import' : 'would-replace' };
     }
-    await data.images.archive.write(read.raw);
-    await records.put(read.raw, present);
+    const { archive } = data.images;
+    await archive.write(read.raw);
+    try {
+        await records.put(read.raw, present);
+    } catch (error) {
+        await archiveAgain(uuid, { records, archive });
+        throw error;
+    }
     return { result: present === undefined ? 'imported' : 'replaced' };
 }
 

@@ -2,6 +2,7 @@ import type { Archive } from '../../../archive/archive.js';
 import type { RawImage } from '../../../manifest/types.js';
 import { validateRaw } from '../../../manifest/validate.js';
 import { failureText } from '../failure-text.js';
+import { archiveAgain } from '../records/archive-again.js';
 import { ChangedMeanwhile, type Data, type StoredRecords } from '../records/stored-records.js';
 import { CHANNELS, withDefaultChannel } from './channel-check.js';
 import type { Finding, Place, RecordCheck, Subject } from './check.js';
@@ -87,6 +88,7 @@ async function repairRecord(uuid: string, options: RepairOptions): Promise<void>
             return;
         } catch (error) {
             if (!(error instanceof ChangedMeanwhile) || tries === MAX_TRIES) {
+                await archiveAgain(uuid, { records, archive });
                 throw error;
             }
         }
