@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** Mode of every file this server makes (README table C). */
@@ -168,6 +168,32 @@ export async function writeSynced(
         await handle.sync();
     } finally {
         await handle.close();
+    }
+}
+
+/**
+ * Makes a new file in one step: under its name it is never empty, for whoever finds it after a crash.
+ *
+ * @param write makes the temporary file it is given
+ * @returns false: the name is taken
+ * @throws the file system's error, what `write` throws
+ */
+export async function createWhole(
+    path: string,
+    write: (temporary: string) => Promise<unknown>,
+): Promise<boolean> {
+    const temporary = temporarySibling(path);
+    try {
+        await write(temporary);
+        await link(temporary, path);
+        return true;
+    } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
+            return false;
+        }
+        throw error;
+    } finally {
+        await removeIfPresent(temporary).catch(() => undefined);
     }
 }
 

@@ -1,10 +1,10 @@
 import type Logger from 'bunyan';
-import { link, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.js';
 import { Complaints } from '../base/complaints.js';
 import type { BaseDirectories } from '../base/config-types.js';
-import { makeDirectory, removeIfPresent, temporarySibling, writeSynced } from '../base/durable-files.js';
+import { createWhole, makeDirectory, removeIfPresent, writeSynced } from '../base/durable-files.js';
 import { systemErrorCode } from '../base/errors.js';
 import { LivenessSocket, probeSocket } from './liveness-socket.js';
 import { lockText, ownRecord, readLockFile, type LockFile, type LockRecord } from './lock-record.js';
@@ -37,23 +37,6 @@ export interface BaseLockOptions {
 interface Held {
     readonly text: string;
     readonly socket: LivenessSocket | undefined;
-}
-
-/** Makes a lock file under its name in one step; `false` when the name is taken. */
-async function linkNew(path: string, text: string): Promise<boolean> {
-    const temporary = temporarySibling(path);
-    try {
-        await writeSynced(temporary, text);
-        await link(temporary, path);
-        return true;
-    } catch (error) {
-        if (systemErrorCode(error) === 'EEXIST') {
-            return false;
-        }
-        throw error;
-    } finally {
-        await removeIfPresent(temporary);
-    }
 }
 
 /**
@@ -215,12 +198,17 @@ export class BaseLock {
         });
     }
 
+    /** Makes the lock file; `false` when there is one. */
+    #create(text: string): Promise<boolean> {
+        return createWhole(this.#lockPath, (temporary) => writeSynced(temporary, text));
+    }
+
     /** Listens first, so that a lock file with a silent socket is always one left behind. */
     async #place(text: string): Promise<Held | undefined> {
         const socket = await LivenessSocket.open(this.#socketPath);
         let placed = false;
         try {
-            placed = await linkNew(this.#lockPath, text);
+            placed = await this.#create(text);
         } finally {
             if (!placed) {
                 await socket?.close();
@@ -271,7 +259,7 @@ export class BaseLock {
         if (held === undefined) {
             return false;
         }
-        if ((await this.#touch(held.text)) || (await linkNew(this.#lockPath, held.text))) {
+        if ((await this.#touch(held.text)) || (await this.#create(held.text))) {
             return true;
         }
         const owner = (await readLockFile(this.#lockPath))?.record;

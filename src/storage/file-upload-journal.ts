@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { link, open, readdir, rename } from 'node:fs/promises';
+import { open, readdir, rename } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type Logger from 'bunyan';
 import type { Clock } from '../base/clock.js';
 import type { BaseDirectories } from '../base/config-types.js';
 import {
+    createWhole,
     FILE_MODE,
     makeDirectory,
     removeDurably,
     removeIfPresent,
     syncDirectory,
-    temporarySibling,
     writeFileDurably,
 } from '../base/durable-files.js';
 import { serviceUnavailable, systemErrorCode } from '../base/errors.js';
@@ -88,23 +88,6 @@ async function createNew(path: string, text: string): Promise<boolean> {
         throw error;
     } finally {
         await handle.close();
-    }
-}
-
-/** As {@link createNew}, but the file is never empty, for whoever finds it after a crash. */
-async function createWhole(path: string, text: string): Promise<boolean> {
-    const temporary = temporarySibling(path);
-    try {
-        await createNew(temporary, text);
-        await link(temporary, path);
-        return true;
-    } catch (error) {
-        if (systemErrorCode(error) === 'EEXIST') {
-            return false;
-        }
-        throw error;
-    } finally {
-        await removeIfPresent(temporary).catch(() => undefined);
     }
 }
 
@@ -226,8 +209,11 @@ export class FileUploadJournal implements UploadJournal {
     async #tryClaim(uuid: string, path: string): Promise<UploadClaim | undefined> {
         const text = await this.#owned();
         // A server takes what it finds empty for left by the server before.
-        const create = this.#options.claimant === 'tool' ? createWhole : createNew;
-        if (await create(path, text)) {
+        const isNew =
+            this.#options.claimant === 'tool'
+                ? await createWhole(path, (temporary) => createNew(temporary, text))
+                : await createNew(path, text);
+        if (isNew) {
             return this.#claimed(uuid, path, undefined);
         }
         const found = await readLockFile(path);
