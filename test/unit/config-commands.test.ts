@@ -102,12 +102,7 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
         ],
         [['-f', plain, '--check'], 0, '', ''],
         [['-f', good, '--check'], 0, '', ''],
-        [
-            ['-f', bare, '--check'],
-            2,
-            'config.moray (object) is required\n',
-            '',
-        ],
+        [['-f', bare, '--check'], 2, 'config.moray (object) is required\n', ''],
         [
             ['-f', bad, '--check'],
             2,

@@ -1,4 +1,4 @@
-import type { CommandOption } from '../options.js';
+import type { CommandOption, ParsedOptions } from '../options.js';
 
 /** Before and after the name of a subcommand. */
 export const GLOBAL_OPTIONS: readonly CommandOption[] = [
@@ -27,3 +27,20 @@ export const CHANGE_OPTIONS: readonly CommandOption[] = [
     { name: 'dry-run', short: 'n', help: ['Show what would be done, and do nothing.'] },
     { name: 'yes', short: 'y', help: ['Do not ask before starting.'] },
 ];
+
+/** What {@link REPORT_OPTIONS} and {@link CHANGE_OPTIONS} say. */
+export interface CommonFlags {
+    readonly dryRun: boolean;
+    readonly yes: boolean;
+    readonly json: boolean;
+    readonly quiet: boolean;
+}
+
+export function commonFlags({ counts }: Pick<ParsedOptions, 'counts'>): CommonFlags {
+    return {
+        dryRun: counts.has('dry-run'),
+        yes: counts.has('yes'),
+        json: counts.has('json'),
+        quiet: counts.has('quiet'),
+    };
+}

@@ -1,6 +1,7 @@
+import { requireWayToAsk } from './asking.js';
 import { UsageError, type Invocation, type Subcommand } from './command.js';
-import { CHANGE_OPTIONS, REPORT_OPTIONS } from './common-options.js';
-import { minAgeOf, MIN_AGE_OPTION, requireConsent } from './files/file-options.js';
+import { CHANGE_OPTIONS, commonFlags, REPORT_OPTIONS } from './common-options.js';
+import { minAgeOf, MIN_AGE_OPTION } from './files/file-options.js';
 import { GcRun, type GcOrder } from './files/gc-run.js';
 import { openFiles } from './files/open-files.js';
 import { SERVER_ACCESS_OPTIONS } from './server-access.js';
@@ -10,14 +11,12 @@ function orderOf(invocation: Invocation): GcOrder {
     if (positionals.length > 0) {
         throw new UsageError(`too many arguments: ${positionals.join(' ')}`);
     }
-    requireConsent(invocation);
+    requireWayToAsk(invocation);
     return {
         minAgeMs: minAgeOf(invocation.parsed),
         purge: counts.has('purge'),
         force: counts.has('force'),
-        dryRun: counts.has('dry-run'),
-        yes: counts.has('yes'),
-        json: counts.has('json'),
+        ...commonFlags(invocation.parsed),
     };
 }
 

@@ -1,7 +1,7 @@
 import { parseSourceAddress, withoutUserInfo } from '../../remotes/source-address.js';
+import { requireWayToAsk } from './asking.js';
 import { UsageError, type Invocation, type Subcommand } from './command.js';
-import { CHANGE_OPTIONS, REPORT_OPTIONS } from './common-options.js';
-import { requireConsent } from './files/file-options.js';
+import { CHANGE_OPTIONS, commonFlags, REPORT_OPTIONS } from './common-options.js';
 import { RepairRun, type RepairOrder } from './files/repair-run.js';
 import { SERVER_ACCESS_OPTIONS } from './server-access.js';
 import { uuidArguments } from './uuid-arguments.js';
@@ -18,13 +18,11 @@ function orderOf(invocation: Invocation): RepairOrder {
     if (fromArchive && uuids.length === 0) {
         throw new UsageError('--from-archive: which images? Name their UUIDs.');
     }
-    requireConsent(invocation);
+    requireWayToAsk(invocation);
     return {
         uuids,
         fromArchive,
-        dryRun: counts.has('dry-run'),
-        yes: counts.has('yes'),
-        json: counts.has('json'),
+        ...commonFlags(invocation.parsed),
         ...(source === undefined ? {} : { source }),
     };
 }

@@ -2,7 +2,7 @@ import { resolve, sep } from 'node:path';
 import type { BaseDirectories } from '../../../base/config-types.js';
 import { countOption } from '../batch/batch-options.js';
 import { UsageError, type Invocation } from '../command.js';
-import { CHANGE_OPTIONS, REPORT_OPTIONS } from '../common-options.js';
+import { CHANGE_OPTIONS, commonFlags, REPORT_OPTIONS } from '../common-options.js';
 import { CONFIG_OPTION } from '../config-path.js';
 import type { CommandOption } from '../../options.js';
 import { placesOf } from '../../places.js';
@@ -117,10 +117,7 @@ export function backupOrder(invocation: Invocation): BackupOrder {
         secrets: !counts.has('no-secrets'),
         ...(passphraseFile === undefined ? {} : { passphraseFile }),
         parallel: parallelOption(invocation),
-        dryRun: counts.has('dry-run'),
-        yes: counts.has('yes'),
-        json: counts.has('json'),
-        quiet: counts.has('quiet'),
+        ...commonFlags(parsed),
     };
 }
 

@@ -1,4 +1,4 @@
-import { CHANGE_OPTIONS, REPORT_OPTIONS } from '../common-options.js';
+import { CHANGE_OPTIONS, commonFlags, REPORT_OPTIONS } from '../common-options.js';
 import { CONFIG_OPTION } from '../config-path.js';
 import { UsageError, type Invocation } from '../command.js';
 import type { CommandOption } from '../../options.js';
@@ -74,9 +74,6 @@ export function restoreOrder(invocation: Invocation): RestoreOrder {
         etc: !counts.has('no-etc'),
         ...(passphraseFile === undefined ? {} : { passphraseFile }),
         parallel: parallelOption(invocation),
-        dryRun: counts.has('dry-run'),
-        yes: counts.has('yes'),
-        json: counts.has('json'),
-        quiet: counts.has('quiet'),
+        ...commonFlags(parsed),
     };
 }

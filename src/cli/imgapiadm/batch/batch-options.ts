@@ -1,7 +1,7 @@
 import type { CommandOption, ParsedOptions } from '../../options.js';
 import { requireWayToAsk } from '../asking.js';
 import { UsageError, type Invocation } from '../command.js';
-import { CHANGE_OPTIONS, REPORT_OPTIONS } from '../common-options.js';
+import { CHANGE_OPTIONS, commonFlags, REPORT_OPTIONS } from '../common-options.js';
 import { SERVER_ACCESS_OPTIONS, serverAccess } from '../server-access.js';
 import type { BatchOrder } from './batch-run.js';
 
@@ -36,13 +36,9 @@ export function countOption({ values }: ParsedOptions, name: string, max: number
 
 /** Reads {@link BATCH_OPTIONS}. @throws UsageError, or Error when the configuration is of no use */
 export function batchOrder({ parsed, environment, terminal }: Invocation): BatchOrder {
-    const { counts } = parsed;
     const order = {
         parallel: countOption(parsed, 'parallel', MAX_PARALLEL) ?? DEFAULT_PARALLEL,
-        dryRun: counts.has('dry-run'),
-        json: counts.has('json'),
-        quiet: counts.has('quiet'),
-        yes: counts.has('yes'),
+        ...commonFlags(parsed),
     };
     requireWayToAsk({ parsed, terminal });
     return { ...order, access: serverAccess(parsed, environment) };

@@ -1,5 +1,5 @@
 import type { CommandOption, ParsedOptions } from '../../options.js';
-import { UsageError, type Invocation } from '../command.js';
+import { UsageError } from '../command.js';
 
 const HOUR_MS = 3_600_000;
 const DEFAULT_HOURS = 24;
@@ -20,12 +20,4 @@ export function minAgeOf({ values }: Pick<ParsedOptions, 'values'>): number {
         throw new UsageError(`--min-age must be 0..${MAX_HOURS} hours: "${given}"`);
     }
     return hours * HOUR_MS;
-}
-
-/** Makes sure that somebody can agree to changes. @throws UsageError */
-export function requireConsent({ parsed, terminal }: Invocation): void {
-    const { counts } = parsed;
-    if (!counts.has('yes') && !counts.has('dry-run') && !terminal.canAsk) {
-        throw new UsageError('there is no terminal to ask on: give --yes, or --dry-run');
-    }
 }
