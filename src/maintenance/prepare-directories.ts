@@ -3,7 +3,7 @@ import type { BaseDirectories } from '../base/config-types.js';
 import { makeDirectory } from '../base/durable-files.js';
 import { shortReason } from '../base/short-reason.js';
 
-/** What the server writes to (README table C), parents first; `etc` is the operator's. */
+/** What the server writes to (README table C), parents first; `etc` is the operator's, `trash` that of tools. */
 const OURS: readonly (keyof BaseDirectories)[] = [
     'base',
     'manifests',

@@ -354,8 +354,8 @@ void t.test('prepareDirectories', async (t) => {
     await prepareDirectories(directories);
     await prepareDirectories(directories);
     for (const [key, path] of Object.entries(directories) as [string, string][]) {
-        if (key === 'etc') {
-            t.notOk(existsSync(path), "the operator's");
+        if (key === 'etc' || key === 'trash') {
+            t.notOk(existsSync(path), "the operator's, and that of tools");
         } else {
             t.equal(statSync(path).mode & 0o777, 0o750, key);
         }
