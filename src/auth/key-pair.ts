@@ -112,6 +112,7 @@ async function read(path: string): Promise<string> {
  */
 export async function readKeyPair(path: string): Promise<KeyPair> {
     const names = { privateKey: path, publicKey: `${path}.pub` };
-    const [privateKey, publicKey] = await Promise.all([read(names.privateKey), read(names.publicKey)]);
-    return keyPairOf({ privateKey, publicKey }, names);
+    // In this order: of two that are missing, the private key is the one to be told of.
+    const privateKey = await read(names.privateKey);
+    return keyPairOf({ privateKey, publicKey: await read(names.publicKey) }, names);
 }
