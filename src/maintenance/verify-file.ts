@@ -139,7 +139,7 @@ function seenOf({ size, path, identity }: StoredFileFacts, read?: ReadFacts): Se
 }
 
 /** Verifies an open file, whatever the level, and closes it. @throws what reading throws */
-export async function verifyOpened(
+async function verifyOpened(
     opened: ReadableFile,
     expected: ExpectedFile,
     options: VerifyOptions,

@@ -23,7 +23,7 @@ const DEFAULT_COLUMNS = 80;
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
 
 /** A text from elsewhere, without what could command a terminal. */
-export function harmless(text: string): string {
+function harmless(text: string): string {
     return text.replace(CONTROLS, '?');
 }
 

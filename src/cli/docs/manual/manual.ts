@@ -45,7 +45,7 @@ export function describedBy(lines: readonly string[]): readonly Block[] {
 }
 
 /** How an option is written, e.g. `-p, --parallel N`. */
-export function optionForms({ name, short, argument }: CommandOption): string {
+function optionForms({ name, short, argument }: CommandOption): string {
     const forms = [...(short === undefined ? [] : [`-${short}`]), `--${name}`].join(', ');
     return argument === undefined ? forms : `${forms} ${argument}`;
 }

@@ -5,7 +5,7 @@ import { describedBy, optionsBlock, type Block, type Manual } from './manual.js'
 type Items = readonly (readonly [term: string, meaning: string])[];
 
 /** Signals (operations 1.4). */
-export const SIGNALS: Items = [
+const SIGNALS: Items = [
     [
         'SIGTERM',
         'Stop: refuse new work, let running requests finish for at most "shutdownTimeoutSec" seconds, exit with status 0.',
@@ -20,7 +20,7 @@ export const SIGNALS: Items = [
 ];
 
 /** Exit statuses (operations 1.2). */
-export const SERVER_STATUSES: Items = [
+const SERVER_STATUSES: Items = [
     ['0', 'stopped by SIGTERM, or after --help, --version, --migrate, or --check without problems'],
     ['1', 'wrong command line, or stopped by SIGINT'],
     [

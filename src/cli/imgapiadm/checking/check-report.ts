@@ -60,7 +60,7 @@ function badFactsOf({ file, state, path, reason = '' }: FileResult, cures: Cures
 }
 
 /** The lines that say what to do. */
-export function fixLines(result: ImageResult, adminTool: string): readonly string[] {
+function fixLines(result: ImageResult, adminTool: string): readonly string[] {
     const { image, files, cures, generations = [] } = result;
     const repair =
         cures?.repairable === true

@@ -18,7 +18,7 @@ export interface FreeSpace {
 }
 
 /** Directories beside those of manifests and images, by the names they have in reports. */
-export const SIDE_DIRECTORIES = ['archive', 'trash', 'quarantine', 'staging'] as const;
+const SIDE_DIRECTORIES = ['archive', 'trash', 'quarantine', 'staging'] as const;
 
 export type SideDirectory = (typeof SIDE_DIRECTORIES)[number];
 

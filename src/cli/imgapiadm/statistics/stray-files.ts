@@ -2,7 +2,7 @@ import type { FileFinding, FindingKind } from '../../../maintenance/files/findin
 import type { DirectoryUse } from './space.js';
 
 /** Files that are not what a manifest names, in the words of reports (operations 2.3). */
-export const STRAYS = ['temporary', 'orphan', 'duplicate', 'foreign'] as const;
+const STRAYS = ['temporary', 'orphan', 'duplicate', 'foreign'] as const;
 
 export type Stray = (typeof STRAYS)[number];
 

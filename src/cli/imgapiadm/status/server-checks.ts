@@ -73,7 +73,7 @@ function frontPort(etc: string): number | undefined {
 }
 
 /** Where the server, or one before it, speaks TLS; `undefined`: nowhere that is known of. */
-export function httpsUrl({ config, directories }: StandaloneServer): string | undefined {
+function httpsUrl({ config, directories }: StandaloneServer): string | undefined {
     const { tls } = config;
     if (tls !== undefined) {
         return addressOfConfig({ ...config, tls: { ...tls, only: true } }).url;

@@ -6,7 +6,7 @@ import { programIn } from '../../places.js';
 import { runProgram } from '../../run-program.js';
 
 /** What a set-up can be told, and what that means (operations 3.2). */
-export const SETUP_VARS = {
+const SETUP_VARS = {
     mode: '"public" (default) or "private"',
     channels: '"standard", or a JSON array of channels',
     serverName: 'what the server calls itself',
