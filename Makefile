@@ -14,7 +14,7 @@ PKG_KINDS ?= zone linux deb
 # images of containers set a variable of this name, too.
 ifneq ($(filter command%,$(origin NODE_VERSION)),)
 override NODE := $(CURDIR)/build/nodes/$(NODE_VERSION)/bin/node
-NODE_INSTALLED := $(NODE)
+NODE_INSTALLED := build/nodes/$(NODE_VERSION)/bin/node
 export PATH := $(CURDIR)/build/nodes/$(NODE_VERSION)/bin:$(PATH)
 endif
 
