@@ -5,8 +5,9 @@ import { baseDirectory } from './base/config-computed.js';
 import { isSettings } from './base/config-rules.js';
 import * as constants from './base/constants.js';
 import { baseDirectories } from './base/directories.js';
-import { runEntryCommand } from './cli/entry-command.js';
 import { printedValue } from './cli/print-value.js';
+import { keyQuestion } from './cli/scripts/key-question.js';
+import { runScript } from './cli/scripts/script.js';
 
 /** `dataDir` of the default configuration file counts; without a readable one the built-in value does. */
 function localBase(): string {
@@ -39,14 +40,18 @@ function allConstants(): Readonly<Record<string, unknown>> {
 }
 
 /* Prints the constants, or one of them, for operator scripts (backends 1.6, 1.7). */
-runEntryCommand({
+const CONSTANTS = keyQuestion({
     name: 'lib/constants.js',
-    summary: 'Prints the constants of the server, or the one named KEY.',
+    summary: 'Print constants of the server.',
+    description: ['Prints the constants of the server, or the one named KEY.'],
     options: [],
-    run: (_parsed, key) => {
+    examples: ['node lib/constants.js DATABASE_LOCAL_DIR'],
+    answer: (_parsed, key) => {
         const all = allConstants();
         const shown = key === undefined ? all : Object.hasOwn(all, key) ? all[key] : undefined;
         process.stdout.write(`${printedValue(shown)}\n`);
         return 0;
     },
 });
+
+process.exitCode = await runScript(CONSTANTS, process.argv.slice(2));

@@ -104,7 +104,7 @@ async function main(argv: readonly string[]): Promise<void> {
             return;
         case 'run':
             if (options.check) {
-                process.exitCode = runConfigCheck(options.configPath, overridesOf(options));
+                process.exitCode = await runConfigCheck(options.configPath, overridesOf(options));
                 return;
             }
             await run(options);

@@ -7,6 +7,7 @@ import { isSettings, type Settings } from './config-rules.js';
 import { CONFIG_KEYS, OWN_OBJECTS } from './config-table.js';
 import type { Config } from './config-types.js';
 import { DEFAULT_BASE_DIR } from './constants.js';
+import { messageOf } from './errors.js';
 
 /** Where the configuration file is unless a command line names another (backends 1.1). */
 export const DEFAULT_CONFIG_PATH = `${DEFAULT_BASE_DIR}/etc/imgapi.config.json`;
@@ -23,10 +24,6 @@ export interface LoadOptions {
     readonly onWarning?: (message: string) => void;
     /** Default: the one of this process. */
     readonly environment?: NodeJS.ProcessEnv;
-}
-
-function messageOf(error: unknown): string {
-    return error instanceof Error ? error.message : String(error);
 }
 
 /** @throws Error with the messages of backends 1.1 */

@@ -217,6 +217,11 @@ export function systemErrorCode(error: unknown): string | undefined {
     return undefined;
 }
 
+/** What an error says; what was thrown need not be one. */
+export function messageOf(error: unknown): string {
+    return error instanceof Error ? error.message : String(error);
+}
+
 /** Tells whether an error means that the disk is full, over quota or read-only. */
 export function isNoRoom(error: unknown): boolean {
     const code = systemErrorCode(error);

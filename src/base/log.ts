@@ -1,6 +1,7 @@
 import bunyan from 'bunyan';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { censor, errorRecord } from './censor.js';
+import { messageOf } from './errors.js';
 import { LOG_LEVELS, parseLogLevel } from './log-level.js';
 
 /** Where log lines go. */
@@ -139,7 +140,7 @@ class CensoredLines {
         } catch (error) {
             // A getter or toJSON of something logged threw: keep the core fields and say so.
             const { name, hostname, pid, level, msg, time, v } = record;
-            const reason = error instanceof Error ? error.message : String(error);
+            const reason = messageOf(error);
             return JSON.stringify(
                 censor({ name, hostname, pid, level, unserializable: reason, msg, time, v }),
             );

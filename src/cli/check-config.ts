@@ -1,4 +1,5 @@
-import { checkConfig, type LoadOptions } from '../base/config.js';
+import type { LoadOptions } from '../base/config.js';
+import { startProblems } from './start-problems.js';
 
 /**
  * `--check`: prints the problems of a configuration on stdout, one a line, and what it has that is
@@ -6,8 +7,8 @@ import { checkConfig, type LoadOptions } from '../base/config.js';
  *
  * @returns the exit status: 0 without problems, else 2
  */
-export function runConfigCheck(path: string, overrides: LoadOptions['overrides'] = {}): 0 | 2 {
-    const problems = checkConfig(path, {
+export async function runConfigCheck(path: string, overrides: LoadOptions['overrides'] = {}): Promise<0 | 2> {
+    const problems = await startProblems(path, {
         overrides,
         onWarning: (warning) => process.stderr.write(`warning: ${warning}\n`),
     });

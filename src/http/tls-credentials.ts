@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { TlsConfig } from '../base/config-types.js';
+import { messageOf } from '../base/errors.js';
 
 /** What a TLS listener shows its clients, checked. */
 export interface TlsCredentials {
@@ -13,7 +14,7 @@ export interface TlsCredentials {
 const CERTIFICATE_RE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/;
 
 function failure(what: string, path: string, cause: unknown): Error {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     return new Error(`config.${what} ${path}: ${reason}`, { cause });
 }
 

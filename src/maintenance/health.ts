@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.js';
+import { messageOf } from '../base/errors.js';
 import { recent } from '../base/recent.js';
 import { within } from '../base/within.js';
 
@@ -113,7 +114,7 @@ export class HealthMonitor {
             return { result: this.#note(check.name, started, true, facts), impact: undefined };
         } catch (error) {
             const problem = error instanceof HealthProblem ? error : undefined;
-            const message = error instanceof Error ? error.message : String(error);
+            const message = messageOf(error);
             return {
                 result: this.#note(check.name, started, false, { error: message, ...problem?.facts }),
                 impact: problem?.impact ?? check.impact,

@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { makeKeyPair } from '#lib/auth/key-pair.js';
 import { parseServerOptions, serverHelp } from '#lib/cli/server-options.js';
 import { DC, MANTA } from '../helpers/config-files.js';
+import { selfSigned } from '../helpers/self-signed.js';
 
 await t.test('command line of the server', (test) => {
     const path = '/data/imgapi/etc/imgapi.config.json';
@@ -101,7 +103,7 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
             'lib/config.js: error: invalid IMGAPI config: config.port (finite) is required\n',
         ],
         [['-f', plain, '--check'], 0, '', ''],
-        [['-f', good, '--check'], 0, '', ''],
+        [['-f', good, '--check'], 2, 'config.manta.key cannot be read: /k (ENOENT)\n', ''],
         [['-f', bare, '--check'], 2, 'config.moray (object) is required\n', ''],
         [
             ['-f', bad, '--check'],
@@ -112,7 +114,11 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
     ] as const) {
         test.same(run('config.js', ...args), { status, stdout, stderr }, args.slice(2).join(' '));
     }
-    test.match(run('config.js', '-h'), { status: 0, stdout: /^Usage: node lib\/config\.js/, stderr: '' });
+    test.match(run('config.js', '-h'), {
+        status: 0,
+        stdout: /^Usage: lib\/config\.js \[OPTIONS\] \[KEY\]/,
+        stderr: '',
+    });
 
     const constants = JSON.parse(run('constants.js').stdout) as unknown;
     test.same(constants, {
@@ -136,6 +142,57 @@ await t.test('lib/config.js and lib/constants.js', (test) => {
         stderr: '',
     });
     test.same(run('constants.js', 'toString'), { status: 0, stdout: 'undefined\n', stderr: '' });
+    test.end();
+});
+
+await t.test('--check looks at the files that a start reads', (test) => {
+    const base = test.testdir();
+    const written = (name: string, text: string): string => {
+        writeFileSync(join(base, name), text);
+        return join(base, name);
+    };
+    const pair = makeKeyPair('check');
+    const key = written('manta.key', pair.privateKey);
+    const ours = selfSigned('ours');
+    const cert = written('cert.pem', ours.certificate);
+    const certKey = written('key.pem', ours.key);
+    const otherKey = written('other-key.pem', selfSigned('others').key);
+    const manta = { ...MANTA, key, keyId: pair.fingerprint };
+    const path = join(base, 'imgapi.config.json');
+    const check = (settings: object) => {
+        writeFileSync(path, JSON.stringify(settings));
+        const commands = [
+            ['main.js', '-f', path, '--check'],
+            ['lib/config.js', '-f', path, '--check'],
+            ['bin/imgapiadm', 'check-config', '-c', path],
+        ];
+        return commands.map((args) => {
+            const { status, stdout } = spawnSync(process.execPath, args, {
+                encoding: 'utf8',
+                timeout: 60_000,
+            });
+            return { status, stdout };
+        });
+    };
+    const all = (stdout: string) => [2, 2, 1].map((status) => ({ status, stdout }));
+    const good = [0, 0, 0].map((status) => ({ status, stdout: '' }));
+    test.strictSame(check({ manta, tls: { cert, key: certKey } }), good);
+    const missing = join(base, 'missing.pem');
+    const enoent = `ENOENT: no such file or directory, open '${missing}'`;
+    test.strictSame(check({ tls: { cert: missing } }), all(`config.tls.cert ${missing}: ${enoent}\n`));
+    test.match(check({ tls: { cert, key: otherKey } })[0], {
+        status: 2,
+        stdout: /^config\.tls\.cert .*: .*key values mismatch\n$/,
+    });
+    test.strictSame(
+        check({ manta: { ...manta, key: missing }, tls: { cert: missing } }),
+        all(
+            `config.tls.cert ${missing}: ${enoent}\n` +
+                `config.manta.key cannot be read: ${missing} (ENOENT)\n`,
+        ),
+    );
+    const problem = `config.manta.key is no private key: ${cert}\n`;
+    test.strictSame(check({ manta: { ...manta, key: cert } }), all(problem));
     test.end();
 });
 

@@ -1,15 +1,15 @@
-import { checkConfig } from '../../base/config.js';
+import { startProblems } from '../start-problems.js';
 import { EXIT, UsageError, type Invocation, type Subcommand } from './command.js';
 import { JSON_OPTION } from './common-options.js';
 import { CONFIG_OPTION, configPath } from './config-path.js';
 
-function start({ parsed, environment, terminal }: Invocation): number {
+async function start({ parsed, environment, terminal }: Invocation): Promise<number> {
     if (parsed.positionals.length > 0) {
         throw new UsageError(`too many arguments: ${parsed.positionals.join(' ')}`);
     }
     const path = configPath(parsed, environment);
     const warnings: string[] = [];
-    const problems = checkConfig(path, { onWarning: (warning) => warnings.push(warning) });
+    const problems = await startProblems(path, { onWarning: (warning) => warnings.push(warning) });
     if (parsed.counts.has('json')) {
         problems.forEach((problem) => terminal.line(JSON.stringify({ problem })));
         warnings.forEach((warning) => terminal.line(JSON.stringify({ warning })));
@@ -29,8 +29,9 @@ export const checkConfigCommand: Subcommand = {
     usage: '[OPTIONS]',
     description: [
         'Prints what is wrong with the configuration file, one problem a line with its dotted key, and',
-        'on stderr what it has that no server reads. Nothing is started or changed, so it can be checked',
-        'while a server runs on the one before.',
+        'on stderr what it has that no server reads. If the file is good, the certificate and the keys it',
+        'names are looked at, too: run it as the user of the server to learn whether that one can read',
+        'them. Nothing is started or changed, so it can be checked while a server runs on the one before.',
     ],
     options: [JSON_OPTION, CONFIG_OPTION],
     examples: [
@@ -41,5 +42,5 @@ export const checkConfigCommand: Subcommand = {
         ['0', 'the configuration is good'],
         ['1', 'it has problems'],
     ],
-    run: (invocation) => Promise.resolve().then(() => start(invocation)),
+    run: start,
 };

@@ -1,3 +1,4 @@
+import { messageOf } from '../../base/errors.js';
 import { OutgoingError } from '../../base/http-errors.js';
 
 /** Why something failed: the error code of the server that refused, if it gave one, and words. */
@@ -14,7 +15,7 @@ export function failureFacts(error: unknown): FailureFacts {
             return { code, message };
         }
     }
-    return { message: error instanceof Error ? error.message : String(error) };
+    return { message: messageOf(error) };
 }
 
 /** The same in one line. */

@@ -1,5 +1,6 @@
 import { loadConfig } from '../../base/config.js';
 import type { Config } from '../../base/config-types.js';
+import { messageOf } from '../../base/errors.js';
 import { HttpClient } from '../../base/http-client.js';
 import { parseHttpUrl } from '../../base/http-urls.js';
 import { VERSION } from '../../base/constants.js';
@@ -98,7 +99,7 @@ function serverAddress(given: Given, parsed: ParsedOptions, environment: NodeJS.
     try {
         return addressOfConfig(loadConfig(configPath(parsed, environment)));
     } catch (cause) {
-        const reason = cause instanceof Error ? cause.message : String(cause);
+        const reason = messageOf(cause);
         throw new Error(`where is the server? Give --url. (${reason})`, { cause });
     }
 }

@@ -11,6 +11,7 @@ import { countText } from './quantities.js';
 import { readStandaloneServer } from './standalone-config.js';
 import { dataChecks } from './status/data-checks.js';
 import { faulty, type CheckResult, type Fault, type StatusCheck } from './status/fault.js';
+import { hourlyChecks } from './status/hourly-checks.js';
 import { outsideChecks } from './status/outside-checks.js';
 import { answerChecks, serviceCheck } from './status/server-checks.js';
 import type { Terminal } from './terminal.js';
@@ -31,7 +32,8 @@ async function checksOf(invocation: Invocation): Promise<readonly StatusCheck[]>
     return [
         ...(manager === undefined ? [] : [serviceCheck(manager)]),
         ...answerChecks(server),
-        ...dataChecks(server, age * MINUTE_MS),
+        ...dataChecks(server),
+        ...hourlyChecks(server, { maxAgeMs: age * MINUTE_MS, manager, environment }),
         ...outsideChecks(server, manager, environment, terminalLog(terminal)),
     ];
 }
@@ -102,15 +104,19 @@ export const statusCommand: Subcommand = {
     usage: '[OPTIONS]',
     description: [
         'Looks whether the server runs, answers and lists images, also over TLS; at free space, the keys of',
-        'users, the TLS certificate, restore and backup, Manta, the clock, and the timer of backups. Says',
-        'nothing when all is well; else prints a block for each fault, for monitoring.',
+        'users, the TLS certificate, restore and backup, Manta, the clock, and the timer of backups; where',
+        'logs are rotated and uploaded every hour, also at these. Says nothing when all is well; else prints',
+        'a block for each fault, for monitoring.',
     ],
     options: [
         JSON_OPTION,
         {
             name: 'backup-age',
             argument: 'MINUTES',
-            help: [`How old the last backup may be; default: ${DEFAULT_BACKUP_AGE}.`],
+            help: [
+                'How old the last backup, and the last upload of logs, may be; default:',
+                `${DEFAULT_BACKUP_AGE}.`,
+            ],
         },
         CONFIG_OPTION,
     ],

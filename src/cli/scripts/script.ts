@@ -2,7 +2,7 @@ import { endWithReader } from '../broken-pipe.js';
 import { exitStatusLines, UsageError, type ExitStatus, type Subcommand } from '../imgapiadm/command.js';
 import { failureText } from '../imgapiadm/failure-text.js';
 import { Terminal } from '../imgapiadm/terminal.js';
-import { usageProblem, type CommandOption } from '../options.js';
+import { usageProblem, type CommandOption, type ParsedOptions } from '../options.js';
 import { TableCommand } from '../table-command.js';
 
 /**
@@ -16,6 +16,8 @@ export interface ScriptDefinition extends Subcommand {
     readonly failureStatus?: number;
     /** Exit status when the command line is wrong; default: 1. */
     readonly usageStatus?: number;
+    /** What is wrong with a command line, if its words are not those of the others; `undefined`: nothing. */
+    readonly usageProblem?: (parsed: ParsedOptions) => string | undefined;
 }
 
 /** Option of all scripts. */
@@ -55,7 +57,7 @@ export async function runScript(definition: ScriptDefinition, argv: readonly str
         const command = scriptCommand(definition);
         command.parseOptions([...argv]);
         const { parsed } = command;
-        const problem = usageProblem(parsed);
+        const problem = (definition.usageProblem ?? usageProblem)(parsed);
         if (problem !== undefined) {
             throw new UsageError(problem);
         }

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import type { Clock } from '../../base/clock.js';
 import type { BaseDirectories } from '../../base/config-types.js';
+import { messageOf } from '../../base/errors.js';
 import { isStoredFileName } from '../../storage/file-names.js';
 import type { UploadJournal } from '../../storage/upload-journal.js';
 import type { FileArea } from './file-area.js';
@@ -46,10 +47,6 @@ export function ageOf({ found }: FileFinding, now: number): number {
     return found === undefined ? 0 : now - found.mtime;
 }
 
-function reasonOf(error: unknown): string {
-    return error instanceof Error ? error.message : String(error);
-}
-
 /**
  * Takes away what a survey has found, beside a running server (operations 2.3, 2.4). Whatever happens between
  * survey and decision: each file is judged again by the record as it is then, while no process can put bytes
@@ -90,7 +87,7 @@ export class GarbageCollector {
             return [...kept, ...collected];
         } catch (error) {
             this.#options.signal.throwIfAborted();
-            const reason = reasonOf(error);
+            const reason = messageOf(error);
             return [...kept, ...due.map((finding) => ({ finding, result: 'failed' as const, reason }))];
         }
     }
@@ -157,7 +154,7 @@ export class GarbageCollector {
             await this.#prune(area, posix.dirname(path));
             return { finding, result: 'moved', to };
         } catch (error) {
-            return { finding, result: 'failed', reason: reasonOf(error) };
+            return { finding, result: 'failed', reason: messageOf(error) };
         }
     }
 
@@ -168,7 +165,7 @@ export class GarbageCollector {
                 ? { finding, result: 'removed' }
                 : { finding, result: 'kept', reason: NOT_ANY_MORE };
         } catch (error) {
-            return { finding, result: 'failed', reason: reasonOf(error) };
+            return { finding, result: 'failed', reason: messageOf(error) };
         }
     }
 

@@ -1,6 +1,6 @@
-import { ApiError, validationFailed } from '../../base/errors.js';
+import { ApiError, messageOf, validationFailed } from '../../base/errors.js';
 import type { JsonObject } from '../types.js';
-import { parseJsonObject, reasonOf } from './json-document.js';
+import { parseJsonObject } from './json-document.js';
 import { digestOf } from './tag-and-digest.js';
 
 /** Largest config of an image, bytes (jobs-and-imports 5.3). */
@@ -29,7 +29,7 @@ export function parseConfig(bytes: Buffer, digest: string): JsonObject {
         return parseJsonObject(bytes);
     } catch (error) {
         throw validationFailed(
-            `invalid JSON for docker config, digest ${digest}, err ${reasonOf(error)}`,
+            `invalid JSON for docker config, digest ${digest}, err ${messageOf(error)}`,
             [],
         );
     }

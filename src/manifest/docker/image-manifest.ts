@@ -1,8 +1,8 @@
-import { ApiError } from '../../base/errors.js';
+import { ApiError, messageOf } from '../../base/errors.js';
 import { isObject } from '../coerce.js';
 import type { JsonObject, JsonValue } from '../types.js';
 import { MAX_LAYERS } from './docker-layer.js';
-import { parseJsonObject, reasonOf } from './json-document.js';
+import { parseJsonObject } from './json-document.js';
 import { type ManifestKind, manifestKindOf } from './media-types.js';
 import { parseSchema1, type Schema1Manifest } from './schema1.js';
 import { digestOf, isDigest } from './tag-and-digest.js';
@@ -177,7 +177,7 @@ export function parseManifest(
     try {
         value = parseJsonObject(bytes);
     } catch (error) {
-        throw manifestError(`invalid JSON in ${subject} manifest: ${reasonOf(error)}`, error);
+        throw manifestError(`invalid JSON in ${subject} manifest: ${messageOf(error)}`, error);
     }
     checkVersion(value, subject);
     const kind = kindOf(value, contentType);

@@ -38,8 +38,3 @@ function decodeUtf8(bytes: Uint8Array): string {
         throw new Error('not UTF-8', { cause });
     }
 }
-
-/** The word for why {@link parseJsonObject} failed. */
-export function reasonOf(error: unknown): string {
-    return error instanceof Error ? error.message : String(error);
-}

@@ -1,9 +1,9 @@
-import { ApiError, validationFailed } from '../../base/errors.js';
+import { ApiError, messageOf, validationFailed } from '../../base/errors.js';
 import { isObject } from '../coerce.js';
 import type { JsonObject, JsonValue } from '../types.js';
 import { type DockerLayer, MAX_LAYERS } from './docker-layer.js';
 import { chainOf } from './image-layers.js';
-import { parseJsonObject, reasonOf, shownText } from './json-document.js';
+import { parseJsonObject, shownText } from './json-document.js';
 import { verifySignatures } from './signed-document.js';
 import { isDigest } from './tag-and-digest.js';
 
@@ -34,7 +34,7 @@ function readV1(item: JsonValue): JsonObject {
     } catch (error) {
         const shown = typeof text === 'string' ? shownText(text) : typeof text;
         throw validationFailed(
-            `invalid "v1Compatibility" JSON in docker manifest: ${reasonOf(error)} (${shown})`,
+            `invalid "v1Compatibility" JSON in docker manifest: ${messageOf(error)} (${shown})`,
             [],
         );
     }
@@ -123,6 +123,6 @@ export function parseSchema1(bytes: Buffer, value: JsonObject, subject: string):
         if (error instanceof ApiError) {
             throw error;
         }
-        throw manifestError(`cannot verify ${subject} manifest: ${reasonOf(error)}`, error);
+        throw manifestError(`cannot verify ${subject} manifest: ${messageOf(error)}`, error);
     }
 }

@@ -1,6 +1,7 @@
 import { stat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileDurably } from '../../../base/durable-files.js';
+import { messageOf } from '../../../base/errors.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
 import type { ExpectedFile, SeenFile } from '../../../maintenance/verify-file.js';
 import { indexOf, type CheckedFile } from './checked-image.js';
@@ -43,10 +44,6 @@ export interface CheckCacheOptions {
 /** Names the result of one file. */
 function keyOf(uuid: string, file: CheckedFile): string {
     return `${uuid}/${indexOf(file)}/${file.stor}`;
-}
-
-function messageOf(error: unknown): string {
-    return error instanceof Error ? error.message : String(error);
 }
 
 /** Reads a file that may be missing or damaged. */

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unlessMissing } from '../../../base/unless-missing.js';
-import { isRestored, markerPath, readBackupStatus } from '../backup/run-status.js';
-import { bytesText, countText, durationText } from '../quantities.js';
+import { isRestored, markerPath } from '../backup/run-status.js';
+import { bytesText, countText } from '../quantities.js';
 import type { StandaloneServer } from '../standalone-config.js';
 import { faulty, fine, type StatusCheck } from './fault.js';
 
@@ -12,8 +12,6 @@ import { faulty, fine, type StatusCheck } from './fault.js';
 const MIN_FREE_SHARE = 0.1;
 const MIN_DAYS = 14;
 const DAY_MS = 86_400_000;
-/** Corrections of a clock up to this are usual. */
-const CLOCK_SLACK_MS = 60_000;
 
 const CERTIFICATE_RE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/;
 
@@ -30,31 +28,6 @@ function restoredCheck({ directories }: StandaloneServer): StatusCheck {
                       'there is no such file',
                       'imgapi-standalone-restore --help',
                   ),
-    };
-}
-
-function backupCheck({ directories }: StandaloneServer, maxAgeMs: number): StatusCheck {
-    const cmd = `cat ${join(directories.run, 'backup.status')}`;
-    const see = 'imgapi-standalone-backup --help';
-    return {
-        name: 'backup',
-        run: async () => {
-            const last = await readBackupStatus(directories);
-            if (last === undefined) {
-                return faulty('there was no backup yet', cmd, 'there is no such file', see);
-            }
-            const age = Date.now() - last.at;
-            if (last.status !== 0) {
-                return faulty('the last backup failed', cmd, `its exit status is ${last.status}`, see);
-            }
-            if (age < -CLOCK_SLACK_MS) {
-                const info = `it ended at ${new Date(last.at).toISOString()}`;
-                return faulty('the last backup is later than now', cmd, info, 'set the clock right; date');
-            }
-            return age > maxAgeMs
-                ? faulty('the last backup is old', cmd, `it ended ${durationText(age)} ago`, see)
-                : fine(`${durationText(age)} ago`);
-        },
     };
 }
 
@@ -136,18 +109,14 @@ function keysCheck({ config, directories }: StandaloneServer): StatusCheck {
     };
 }
 
-/** What can be seen without the server. @param maxBackupAgeMs of the last backup, milliseconds */
-export function dataChecks(server: StandaloneServer, maxBackupAgeMs: number): readonly StatusCheck[] {
+/** What can be seen without the server. */
+export function dataChecks(server: StandaloneServer): readonly StatusCheck[] {
     const { config, directories } = server;
     const hasCertificate = config.tls !== undefined || existsSync(join(directories.etc, 'cert.pem'));
-    const isBackedUp =
-        config.databaseType === 'local' &&
-        (config.manta !== undefined || existsSync(join(directories.run, 'backup.status')));
     return [
         spaceCheck(server),
         ...(config.authType === 'signature' ? [keysCheck(server)] : []),
         ...(hasCertificate ? [certificateCheck(server)] : []),
         restoredCheck(server),
-        ...(isBackedUp ? [backupCheck(server, maxBackupAgeMs)] : []),
     ];
 }

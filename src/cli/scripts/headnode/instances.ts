@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { messageOf } from '../../../base/errors.js';
 import { isObject } from '../../../manifest/coerce.js';
 import { askServer, isPong } from '../../imgapiadm/ask-ping.js';
 import { textOf, type Fields, type HeadnodeTools } from './tools.js';
@@ -58,7 +59,7 @@ export async function awaitJob(
             return ENDED.has(found?.['execution']) ? found : undefined;
         } catch (error) {
             // The job goes on without us.
-            problem = error instanceof Error ? error.message : String(error);
+            problem = messageOf(error);
             return undefined;
         }
     });

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type Logger from 'bunyan';
 import { VERSION } from '../../../base/constants.js';
-import { isStorageDown } from '../../../base/errors.js';
+import { isStorageDown, messageOf } from '../../../base/errors.js';
 import { newUuid } from '../../../base/uuid.js';
 import { MantaObjects } from '../../../remotes/manta/manta-objects.js';
 import { ObjectStoreError, type ObjectStore } from '../../../remotes/object-store.js';
@@ -56,8 +56,7 @@ function mayPass(error: unknown): boolean {
 }
 
 function reasonOf(error: unknown): string {
-    const cause = causeOf(error);
-    return cause instanceof Error ? cause.message : String(cause);
+    return messageOf(causeOf(error));
 }
 
 async function tryUntilOpen(objects: ObjectStore, options: AccessProbe): Promise<void> {

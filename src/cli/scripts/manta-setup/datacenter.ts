@@ -2,6 +2,7 @@ import type Logger from 'bunyan';
 import { loadConfig } from '../../../base/config.js';
 import { mantaRootDir } from '../../../base/config-computed.js';
 import { VERSION } from '../../../base/constants.js';
+import { messageOf } from '../../../base/errors.js';
 import { HttpClient } from '../../../base/http-client.js';
 import type { SapiEntry } from '../../../remotes/sapi/answers.js';
 import { SapiClient } from '../../../remotes/sapi/sapi.js';
@@ -53,7 +54,7 @@ function configured(path: string, key: string): { readonly value?: string; reado
         const value = given(settings[key]);
         return { problem: `${path} has no ${key}`, ...(value === undefined ? {} : { value }) };
     } catch (error) {
-        return { problem: error instanceof Error ? error.message : String(error) };
+        return { problem: messageOf(error) };
     }
 }
 

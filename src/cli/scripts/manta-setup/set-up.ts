@@ -1,4 +1,5 @@
 import { makeKeyPair, readKeyPair, type KeyPair } from '../../../auth/key-pair.js';
+import { messageOf } from '../../../base/errors.js';
 import { UnclearChange } from '../../../remotes/sapi/sapi.js';
 import { firstLoadBalancer } from '../../../remotes/vmapi/load-balancer.js';
 import { verifyAccess } from './access.js';
@@ -61,7 +62,7 @@ function keyInUse({ service, log }: Datacenter, user: string): KeyPair | undefin
     try {
         current = settingsOf(service.metadata);
     } catch (cause) {
-        const reason = cause instanceof Error ? cause.message : String(cause);
+        const reason = messageOf(cause);
         throw new Error(`${reason}; --force makes a new key`, { cause });
     }
     if (current !== undefined && current.user !== user) {
