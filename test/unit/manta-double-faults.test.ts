@@ -5,6 +5,7 @@ import t from 'tap';
 import { matches } from '../doubles/call-rules.js';
 import { RequestLog, type LoggedRequest } from '../doubles/manta/request-log.js';
 import { codeOf, mantaBench, md5 } from '../helpers/manta-raw.js';
+import { eventually } from '../helpers/server-process.js';
 
 void t.test('refused calls do nothing, as often and where they are told', async (t) => {
     const { client, double, raw, root } = await mantaBench(t);
@@ -174,6 +175,21 @@ void t.test('calls are held before they do anything, or before they are answered
     await cleared.arrived();
     double.clearFaults();
     await fourth;
+});
+
+void t.test('who is gone while a put is held leaves nothing open', async (t) => {
+    const { double, raw, root } = await mantaBench(t);
+    const hold = double.hold({ kind: 'put' });
+    const { request, answer } = raw.open('PUT', `${root}/o`, { headers: { 'content-length': '4' } });
+    answer.catch(() => undefined);
+    request.write('bo');
+    await hold.arrived();
+    request.destroy();
+    await t.rejects(answer);
+    await eventually('the end of the connection', 10_000, () => double.open === 0);
+    hold.resume();
+    t.match(await double.waitFor({ kind: 'put' }, { done: true }), { status: undefined });
+    t.equal(double.entry(`${root}/o`), undefined);
 });
 
 void t.test('it stops, and starts again where it was', async (t) => {

@@ -18,6 +18,11 @@ export function receive(call: Call, writer: BlobWriter, max: number): Promise<vo
         response.writeContinue();
     }
     return new Promise<void>((resolve, reject) => {
+        if (request.destroyed) {
+            // Gone while the call was held: nothing more is told of it.
+            reject(new CutOff());
+            return;
+        }
         let pending: Promise<unknown> = Promise.resolve();
         // The end may come while the last bytes are waited for.
         const end = (): void => void pending.then(() => resolve(), reject);
