@@ -7,11 +7,9 @@ import { openServer } from './checking/api-source.js';
 import { OLD_CACHE_DIRECTORY, OLD_CACHE_VARIABLE } from './checking/check-cache.js';
 import { EXIT, type Invocation, type Subcommand } from './command.js';
 import { REPORT_OPTIONS } from './common-options.js';
-import { failureText } from './failure-text.js';
 import { Interrupt } from './interrupt.js';
 import { DATA_OPTIONS } from './offline/data-options.js';
-import { durationText } from './quantities.js';
-import type { RetryOptions } from './retries.js';
+import { tracedRetries } from './retries.js';
 import { VALID_STORAGES } from '../../base/constants.js';
 
 /** Whoever reads the result has gone. */
@@ -28,11 +26,7 @@ async function start(invocation: Invocation): Promise<number> {
     let run: CheckRun | undefined;
     const unlisten = interrupt.listen({ onFirst: () => undefined, onSecond: () => run?.summarize() });
     process.stdout.on('error', leave);
-    const retries: RetryOptions = {
-        signal: interrupt.signal,
-        onRetry: (error, pauseMs) =>
-            terminal.trace(`${failureText(error)}; again in ${durationText(pauseMs)}`),
-    };
+    const retries = tracedRetries(terminal, interrupt.signal);
     let source: CheckSource | undefined;
     try {
         source =

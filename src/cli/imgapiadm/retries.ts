@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { OutgoingError } from '../../base/http-errors.js';
+import { failureText } from './failure-text.js';
+import { durationText } from './quantities.js';
+import type { Terminal } from './terminal.js';
 
 /** Pauses before further tries, milliseconds: together longer than a server takes to restart. */
 const PAUSES_MS = [1000, 2000, 4000, 8000, 16_000];
@@ -13,6 +16,15 @@ export interface RetryOptions {
     readonly onRetry: (error: OutgoingError, pauseMs: number) => void;
     /** Default: 1, 2, 4, 8 and 16 s. */
     readonly pausesMs?: readonly number[];
+}
+
+/** Tries again, and tells those who want to know everything. */
+export function tracedRetries(terminal: Pick<Terminal, 'trace'>, signal: AbortSignal): RetryOptions {
+    return {
+        signal,
+        onRetry: (error, pauseMs) =>
+            terminal.trace(`${failureText(error)}; again in ${durationText(pauseMs)}`),
+    };
 }
 
 function isPassing(error: unknown): error is OutgoingError {

@@ -1,11 +1,6 @@
 import type { FileSource } from '../../../maintenance/verify-file.js';
 import type { CheckedFile, CheckedImage } from './checked-image.js';
 
-/** A failure to read that tells of the file, not of those who read it. */
-export class BadFile extends Error {
-    override readonly name = 'BadFile';
-}
-
 /** What can be done about files that are not good without deleting the image. */
 export interface Cures {
     /** Names of files that are good in another storage than the record says, and where. */
@@ -31,7 +26,7 @@ export interface CheckSource {
     storage(stor: string): FileSource | undefined;
     /** Where a file is, for people. */
     pathOf(uuid: string, file: CheckedFile): string;
-    /** Rejects with {@link BadFile} instead of an error that tells of the file. */
+    /** Rejects with `BadFile` instead of an error that tells of the file. */
     explain(error: unknown): unknown;
     /** @param isReadAgain whether only reading its files once more tells */
     cures(image: CheckedImage, isReadAgain: boolean, signal: AbortSignal): Promise<Cures>;

@@ -12,7 +12,8 @@ import type { Invocation } from '../command.js';
 import { openFiles, type OpenFiles } from '../files/open-files.js';
 import type { ServerData } from '../offline/server-data.js';
 import { imageOfRecord, type CheckedFile, type CheckedImage } from './checked-image.js';
-import { BadFile, type CheckSource } from './check-source.js';
+import { BadFile } from '../bad-file.js';
+import type { CheckSource } from './check-source.js';
 
 /** What the system says of a file that cannot be read by anybody. */
 const BROKEN = new Set(['EIO', 'ELOOP', 'EBADMSG', 'EUCLEAN', 'ENXIO', 'EINVAL', 'ENAMETOOLONG']);

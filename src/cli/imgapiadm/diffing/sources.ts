@@ -6,13 +6,14 @@ import { unlessMissing } from '../../../base/unless-missing.js';
 import { uuidOfFile } from '../../../database/local/file-names.js';
 import { MAX_RECORD_SIZE } from '../../../database/local/record-reader.js';
 import { isObject } from '../../../manifest/coerce.js';
-import { imagesOfPages } from '../../../remotes/imgapi/list-pages.js';
 import { parseSourceAddress } from '../../../remotes/source-address.js';
 import { UsageError, type Invocation } from '../command.js';
 import { openServerData, readLayout } from '../offline/server-data.js';
 import { terminalLog } from '../offline/terminal-log.js';
 import { openRecords } from '../records/open-records.js';
+import { tracedRetries } from '../retries.js';
 import { connectToServer, serverAccess } from '../server-access.js';
+import { everything, listedImages } from '../server-images.js';
 import { comparableManifest, type ComparableManifest } from './manifest-form.js';
 
 /** Something with manifests in it that cannot be read as one. */
@@ -105,7 +106,7 @@ async function* ofConfig(configPath: string, { terminal }: Invocation, signal: A
 /** What a server lists, in any state. */
 async function* ofServer(
     text: string,
-    { parsed: options, environment }: Invocation,
+    { parsed: options, environment, terminal }: Invocation,
     signal: AbortSignal,
 ): ManifestSource {
     const address = parseSourceAddress(text, 'operator');
@@ -114,12 +115,11 @@ async function* ofServer(
     }
     const values = new Map([...options.values, ['url', address.url]]);
     const access = serverAccess({ ...options, values }, environment);
-    const channel = address.channel ?? access.channel ?? '*';
-    const server = await connectToServer({ ...access, channel }, 1);
+    const channel = address.channel ?? access.channel;
+    const server = await connectToServer(access, 1);
     try {
-        const filters = { state: 'all', inclAdminFields: 'true', channel };
-        const pages = imagesOfPages((marker) => server.client.documents(filters, marker, signal));
-        for await (const document of pages) {
+        const retries = tracedRetries(terminal, signal);
+        for await (const document of listedImages(server.client, everything(channel), retries)) {
             yield comparableManifest(document, true) ?? { unreadable: document.uuid };
         }
     } finally {
