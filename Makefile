@@ -68,8 +68,8 @@ check-smf:
 	@if command -v xmllint > /dev/null; then xmllint --nonet --noout smf/manifests/*.xml; fi
 
 # Scripts that run as others' shells, or on other systems.
-SHELL_SCRIPTS = $(wildcard boot/*.sh boot/standalone/*) bin/imgapi packaging/build-packages packaging/install \
-	packaging/verify-units $(wildcard packaging/debian/p*)
+SHELL_SCRIPTS = $(wildcard boot/*.sh boot/standalone/* tools/standalone/*) bin/imgapi packaging/build-packages \
+	packaging/install packaging/verify-units $(wildcard packaging/debian/p*)
 .PHONY: check-shell
 check-shell:
 	@for script in $(SHELL_SCRIPTS); do bash -n "$$script" || exit 1; done

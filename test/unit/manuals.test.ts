@@ -34,7 +34,9 @@ void t.test('every command has its page', (t) => {
     const launchers = readdirSync(join(PROJECT_ROOT, 'bin')).filter((name) =>
         read('bin', name).includes('runScript('),
     );
-    t.same(SCRIPTS.map(({ name }) => name).sort(), launchers.sort(), 'all scripts are in the table');
+    const tools = readdirSync(join(PROJECT_ROOT, 'tools/standalone'));
+    const scripts = [...launchers, ...tools].sort();
+    t.same(SCRIPTS.map(({ name }) => name).sort(), scripts, 'all scripts are in the table');
     const page = (name: string): string => (manPages().get(`${name}.8`) ?? '').replaceAll('\\-', '-');
     for (const { name, options } of SCRIPTS) {
         for (const option of options)

@@ -22,6 +22,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Subcommand>>> = {
     status: async () => (await import('./status.js')).statusCommand,
     stats: async () => (await import('./stats.js')).statsCommand,
     unlock: async () => (await import('./unlock.js')).unlockCommand,
+    'upload-logs': async () => (await import('./upload-logs.js')).uploadLogsCommand,
 };
 
 /** All subcommands, in order. */

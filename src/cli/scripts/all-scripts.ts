@@ -10,9 +10,11 @@ import { STANDALONE_SETUP } from './imgapi-standalone-setup.js';
 import { STANDALONE_STATUS } from './imgapi-standalone-status.js';
 import { UPGRADE } from './imgapi-upgrade.js';
 import { MANTA_ENV } from './manta-env.js';
+import { LOG_UPLOAD } from './tritonlogupload.js';
+import { POST_LOG_ROTATE } from './tritonpostlogrotate.js';
 import type { ScriptDefinition } from './script.js';
 
-/** All scripts in `bin/`, for their manuals. */
+/** All scripts in `bin/` and `tools/standalone/`, for their manuals. */
 export const SCRIPTS: readonly ScriptDefinition[] = [
     EXTERNAL_MANTA_SETUP,
     MANTA_SETUP,
@@ -26,4 +28,6 @@ export const SCRIPTS: readonly ScriptDefinition[] = [
     STANDALONE_STATUS,
     UPGRADE,
     MANTA_ENV,
+    LOG_UPLOAD,
+    POST_LOG_ROTATE,
 ];

@@ -12,8 +12,8 @@ const STATUSES: readonly ExitStatus[] = [
 export function standaloneScript(
     subcommand: Subcommand,
     exitStatuses: readonly ExitStatus[] = STATUSES,
+    name = `imgapi-standalone-${subcommand.name}`,
 ): ScriptDefinition {
-    const name = `imgapi-standalone-${subcommand.name}`;
     const examples = subcommand.examples.map((example) =>
         example.replace(`imgapiadm ${subcommand.name}`, name),
     );

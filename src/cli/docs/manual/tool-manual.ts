@@ -15,6 +15,7 @@ export const TOOL_ENVIRONMENT: readonly (readonly [name: string, meaning: string
         'IMGAPI_DATA',
         'Base directory, whose etc/imgapi.config.json is the configuration file without IMGAPI_CONFIG.',
     ],
+    ['IMGAPI_LOG_DIR', 'Directory of rotated logs; see --log-dir.'],
     ['IMGAPI_CLI_URL', 'The server, where --url or the configuration file does not name it.'],
     ['IMGAPI_CLI_USER, IMGAPI_CLI_IDENTITY', 'User and private key to sign with; see --user and --identity.'],
     ['IMGAPI_CLI_AUTH', '"none": the two above are not used; "signature": there must be a user and a key.'],

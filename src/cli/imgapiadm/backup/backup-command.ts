@@ -20,7 +20,7 @@ import { BackupRun } from './backup-run.js';
 import type { BackupTarget } from './backup-target.js';
 import { publicEtc, readEtc, readPassphrase, sealedEtc } from './etc-files.js';
 import { MantaTarget } from './manta-target.js';
-import { isRestored, markerPath, writeBackupStatus } from './run-status.js';
+import { isRestored, markerPath, writeStatus } from './run-status.js';
 import { SnapshotTarget } from './snapshot-target.js';
 
 /** What a target is opened with. */
@@ -158,7 +158,7 @@ class BackupCommand {
 
     async #note(status: number): Promise<void> {
         if (!this.#order.dryRun) {
-            await writeBackupStatus(this.#server.directories, status);
+            await writeStatus(this.#server.directories, 'backup', status);
         }
     }
 

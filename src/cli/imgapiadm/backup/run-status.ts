@@ -4,16 +4,20 @@ import type { BaseDirectories } from '../../../base/config-types.js';
 import { writeFileDurably, type NewFile } from '../../../base/durable-files.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
 
-/** How the last backup ended. */
-export interface BackupStatus {
+/** What notes how it ended, for whoever watches. */
+export type WatchedWork = 'backup' | 'logupload';
+
+/** How it ended the last time. */
+export interface WorkStatus {
     /** Its exit status; not a number: the file says nothing. */
     readonly status: number;
     /** When it ended, milliseconds since the epoch. */
     readonly at: number;
 }
 
-function statusPath({ run }: BaseDirectories): string {
-    return join(run, 'backup.status');
+/** Where it is noted how a work ended. */
+export function statusPath({ run }: BaseDirectories, work: WatchedWork): string {
+    return join(run, `${work}.status`);
 }
 
 /** Where a restore leaves its mark. */
@@ -38,14 +42,21 @@ export async function markRestored(
     await writeFileDurably(path, before + line, { owner });
 }
 
-/** Notes how a backup ended. @throws the file system's error */
-export async function writeBackupStatus(directories: BaseDirectories, status: number): Promise<void> {
-    await writeFileDurably(statusPath(directories), `${status}\n`);
+/** Notes how a work ended. @throws the file system's error */
+export async function writeStatus(
+    directories: BaseDirectories,
+    work: WatchedWork,
+    status: number,
+): Promise<void> {
+    await writeFileDurably(statusPath(directories, work), `${status}\n`);
 }
 
-/** Reads how the last backup ended; `undefined`: there was none. */
-export async function readBackupStatus(directories: BaseDirectories): Promise<BackupStatus | undefined> {
-    const path = statusPath(directories);
+/** Reads how a work ended the last time; `undefined`: there was no time yet. */
+export async function readStatus(
+    directories: BaseDirectories,
+    work: WatchedWork,
+): Promise<WorkStatus | undefined> {
+    const path = statusPath(directories, work);
     const text = await unlessMissing(readFile(path, 'utf8'));
     const found = text === undefined ? undefined : await unlessMissing(stat(path));
     return text === undefined || found === undefined

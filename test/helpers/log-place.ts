@@ -1,0 +1,101 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { uploadLogsCommand } from '#lib/cli/imgapiadm/upload-logs.js';
+import { backupPlace, type BackupPlace } from './backup-place.js';
+import { startMantaArea, type MantaArea } from './manta-area.js';
+import { PROJECT_ROOT } from './server-process.js';
+import { runHere, type SubcommandExit } from './subcommand-run.js';
+
+const LIMIT_MS = 60_000;
+
+/** Name of the machine whose logs are rotated. */
+export const NODE = 'imgapi-im_ages-5f2a2d3e';
+
+/** A program of `tools/standalone` that runs. */
+export interface RunningProgram {
+    readonly child: ChildProcess;
+    /** What it has said so far. */
+    readonly stderr: () => string;
+    readonly exited: Promise<{
+        readonly code: number | null;
+        readonly stdout: string;
+        readonly stderr: string;
+    }>;
+}
+
+/** A standalone server's data with a Manta, and a directory of rotated logs. */
+export interface LogPlace extends Pick<BackupPlace, 'directory' | 'base' | 'environment' | 'writeConfig'> {
+    readonly area: MantaArea;
+    /** The directory of rotated logs. */
+    readonly logs: string;
+    /** Names of files that are to be uploaded. */
+    readonly waiting: () => readonly string[];
+    /** What the last run noted. */
+    readonly status: () => string;
+    readonly start: (program: string, ...args: string[]) => RunningProgram;
+    /** Runs `tritonpostlogrotate.sh` to its end. */
+    readonly post: (...args: string[]) => RunningProgram['exited'];
+    /** Uploads in this process: quicker. */
+    readonly upload: (...args: string[]) => Promise<SubcommandExit>;
+    /** Has a file uploaded by the next run. */
+    readonly offer: (file: string, text: string) => void;
+}
+
+function startProgram(
+    program: string,
+    args: readonly string[],
+    environment: Readonly<Record<string, string>>,
+): RunningProgram {
+    const child = spawn(join(PROJECT_ROOT, 'tools/standalone', program), args, {
+        env: { PATH: process.env['PATH'], ...environment },
+        stdio: ['ignore', 'pipe', 'pipe'],
+        timeout: LIMIT_MS,
+        killSignal: 'SIGKILL',
+    });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    const exited = once(child, 'close').then(([code]) => ({ code: code as number | null, stdout, stderr }));
+    return { child, stderr: () => stderr, exited };
+}
+
+/** Makes one; both end with the test. */
+export async function logPlace(t: Test, callTimeoutMs?: number): Promise<LogPlace> {
+    const area = await startMantaArea(t, callTimeoutMs === undefined ? {} : { callTimeoutMs });
+    const place = backupPlace(t, 0, { manta: area.config });
+    const logs = join(place.directory, 'log');
+    const upload = join(logs, 'upload');
+    mkdirSync(logs);
+    const environment = { ...place.environment, IMGAPI_LOG_DIR: logs };
+    return {
+        ...place,
+        environment,
+        area,
+        logs,
+        waiting: () => (existsSync(upload) ? readdirSync(upload).sort() : []),
+        status: () => readFileSync(join(place.base, 'run/logupload.status'), 'utf8'),
+        start: (program, ...args) => startProgram(program, args, environment),
+        post: (...args) => startProgram('tritonpostlogrotate.sh', args, environment).exited,
+        upload: (...args) => runHere(uploadLogsCommand, args, environment),
+        offer: (file, text) => {
+            mkdirSync(upload, { recursive: true });
+            writeFileSync(join(upload, file), text);
+        },
+    };
+}
+
+/** Name of a rotated log. */
+export function fileOf(stamp: string, name = 'imgapi'): string {
+    return `${name}_${NODE}_${stamp}.log`;
+}
+
+/** Objects below the place for logs. */
+export function stored({ area }: LogPlace): readonly string[] {
+    const root = `${area.rootDir}/logs/`;
+    return area.double
+        .objects(area.rootDir)
+        .flatMap((path) => (path.startsWith(root) ? [path.slice(root.length)] : []));
+}
