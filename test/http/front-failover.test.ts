@@ -163,7 +163,8 @@ interface Upload {
     readonly uuid: string;
     /** Sends the second half. */
     readonly finish: () => void;
-    readonly answer: Promise<FrontAnswer>;
+    /** Its document is read as it comes: an h2 stream of some versions of Node.js loses what waits too long. */
+    readonly answer: Promise<{ readonly status: number; readonly document: unknown }>;
 }
 
 /** Uploads half a file, and waits. */
@@ -175,11 +176,14 @@ function halfUpload(client: FrontClient, uuid: string): Upload {
         await wanted;
         yield UPLOAD.subarray(MiB);
     }
-    const answer = client.send('PUT', `/images/${uuid}/file?compression=none`, {
-        headers: { 'content-length': String(UPLOAD.length) },
-        body: Readable.from(parts()),
-    });
-    return { uuid, finish, answer };
+    const send = async (): Promise<{ status: number; document: unknown }> => {
+        const { status, body } = await client.send('PUT', `/images/${uuid}/file?compression=none`, {
+            headers: { 'content-length': String(UPLOAD.length) },
+            body: Readable.from(parts()),
+        });
+        return { status, document: await json(body) };
+    };
+    return { uuid, finish, answer: send() };
 }
 
 await t.test('SIGTERM during ten slow uploads and ten slow downloads', { skip }, async (t) => {
@@ -210,9 +214,9 @@ await t.test('SIGTERM during ten slow uploads and ten slow downloads', { skip },
     await eventually('the other one serves', 10_000, () => load.served > before + 20);
     for (const { finish } of uploads) finish();
     for (const { answer } of uploads) {
-        const { status, body } = await answer;
+        const { status, document } = await answer;
         t.equal(status, 200);
-        t.match(await json(body), { files: [{ size: UPLOAD.length, sha1: sha1Hex(UPLOAD) }] });
+        t.match(document, { files: [{ size: UPLOAD.length, sha1: sha1Hex(UPLOAD) }] });
     }
     await bench.found(1, 'imgapi_write');
     t.ok(old.alive, 'while downloads go on, somebody else may write');

@@ -174,6 +174,8 @@ await t.test('the first load balancer, told to stop', async (t) => {
     vmapi.vms.push(vm({ nics: [nic('manta', '10.0.0.4'), nic('external', address)] }));
     const untrusted = { message: /no access to Manta at https.*certificate/ };
     await t.rejects(place.setUp({ url, waitSeconds: 300 }), untrusted, 'no waiting helps');
+    const unknown = `https://${'a'.repeat(64)}.example.com`;
+    await t.rejects(place.setUp({ url: unknown, waitSeconds: 300 }), { message: /: getaddrinfo ENOTFOUND/ });
     t.strictSame(ufds.keys, [], 'the key is taken back');
 
     ufds.onKey = undefined;

@@ -32,8 +32,8 @@ async function probe(objects: ObjectStore, rootDir: string, signal: AbortSignal)
     await objects.remove(path);
 }
 
-/** Codes for a certificate that is not trusted: waiting does not help. */
-const UNTRUSTED = /CERT|VERIFY/;
+/** Codes for a certificate that is not trusted, and for a name that is not there: waiting does not help. */
+const HOPELESS = /CERT|VERIFY|ENOTFOUND/;
 
 /** The deepest cause: those above only say that there is one. */
 function causeOf(error: unknown): unknown {
@@ -42,15 +42,15 @@ function causeOf(error: unknown): unknown {
         : error;
 }
 
-function isUntrusted(error: unknown): boolean {
+function isHopeless(error: unknown): boolean {
     const cause = causeOf(error);
-    return cause instanceof Error && 'code' in cause && UNTRUSTED.test(String(cause.code));
+    return cause instanceof Error && 'code' in cause && HOPELESS.test(String(cause.code));
 }
 
 /** A key that Manta does not know yet, or a Manta that is not there at the moment. */
 function mayPass(error: unknown): boolean {
     return (
-        (isStorageDown(error) && !isUntrusted(error)) ||
+        (isStorageDown(error) && !isHopeless(error)) ||
         (error instanceof ObjectStoreError && (error.status === 401 || error.status === 403))
     );
 }
