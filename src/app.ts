@@ -11,6 +11,7 @@ import { createMetrics, loadAndLogConfig, makeParts, type Parts, type StartOptio
 import { reloadConfig } from './app/reload.js';
 import { openPlain } from './app/plain.js';
 import { type RoleActions, Roles } from './app/roles.js';
+import { skippedRecords } from './app/served-database.js';
 import { ServerTasks } from './app/tasks.js';
 import { TlsSide } from './app/tls.js';
 import { KeyFiles } from './auth/key-files.js';
@@ -178,7 +179,7 @@ export class ImageServer {
         const checks = healthChecks({
             database,
             storages: images.storages.values(),
-            skippedRecords: held && (() => held.skipped.length),
+            skippedRecords: held && (() => skippedRecords(held).length),
             accounts: images.accounts,
             keys: this.#keys,
             jobs: this.#jobs.local,

@@ -102,6 +102,7 @@ export class Control implements ProcessControl {
         const report = await this.#options.health.report();
         return {
             version: VERSION,
+            mode: config.current.mode,
             pid: process.pid,
             uptime: Math.floor(process.uptime()),
             role: roles.isWriter() ? 'writer' : 'reader',

@@ -12,7 +12,7 @@ import type { Storage } from '../storage/storage.js';
 export interface HealthSubjects {
     readonly database: Database;
     readonly storages: Iterable<Storage>;
-    /** Files in `manifests/` that could not be taken as records; absent: there are no such files. */
+    /** How many files in `manifests/` hold records that cannot be used; absent: there are no such files. */
     readonly skippedRecords: (() => number) | undefined;
     /** Absent: accounts are not looked up. */
     readonly accounts: AccountDirectory | undefined;
@@ -52,8 +52,12 @@ function recordsCheck(skippedRecords: () => number): HealthCheck {
         run: () => {
             const skipped = skippedRecords();
             return skipped > 0
-                ? Promise.reject(new Error(`${skipped} record(s) could not be read; see the log`))
-                : Promise.resolve({});
+                ? Promise.reject(
+                      new HealthProblem(`${skipped} record(s) could not be read; see the log`, 'degraded', {
+                          skipped,
+                      }),
+                  )
+                : Promise.resolve({ skipped });
         },
     };
 }

@@ -16,6 +16,11 @@ export interface HeldRecords {
     snapshot(): Iterable<StoredImage>;
 }
 
+/** The records among what was skipped (operations 1.6); the rest is something else that lies beside them. */
+export function skippedRecords({ skipped }: Pick<HeldRecords, 'skipped'>): HeldRecords['skipped'] {
+    return skipped.filter(({ file }) => file.endsWith('.raw'));
+}
+
 /** A database with what a server does with it beside reading and writing images. */
 export interface ServedDatabase {
     readonly database: Database;

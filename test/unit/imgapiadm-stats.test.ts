@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import t from 'tap';
 import { newUuid } from '#lib/base/uuid.js';
 import { ImageStatistics } from '#lib/cli/imgapiadm/statistics/image-statistics.js';
+import { countedRecord } from '#lib/cli/imgapiadm/statistics/counted-image.js';
 import { statsCommand } from '#lib/cli/imgapiadm/stats.js';
 import type { RawImage } from '#lib/manifest/types.js';
 import { runTool } from '../helpers/admin-tool.js';
@@ -14,7 +15,7 @@ const file = (stor: string, size: number) => ({ sha1: 'x', size, stor, compressi
 
 function counted(records: readonly RawImage[]): ImageStatistics {
     const statistics = new ImageStatistics(['owner', 'channel', 'stor', 'state']);
-    records.forEach((raw) => statistics.add(raw));
+    records.forEach((raw) => statistics.add(countedRecord(raw)));
     return statistics;
 }
 

@@ -5,7 +5,7 @@ import { unlessMissing } from '../../base/unless-missing.js';
 import { isAgreed, requireWayToAsk } from './asking.js';
 import { EXIT, UsageError, type Invocation, type Subcommand } from './command.js';
 import { CHANGE_OPTIONS, REPORT_OPTIONS } from './common-options.js';
-import { CONFIG_OPTION, configPath } from './config-path.js';
+import { configPath } from './config-path.js';
 import { STORED_FILES } from './fsck/asking-checks.js';
 import { CHANNELS, defaultChannel } from './fsck/channel-check.js';
 import type { Check, Finding } from './fsck/check.js';
@@ -14,11 +14,22 @@ import { IMAGE_CHECKS } from './fsck/image-checks.js';
 import { INVALID, RECORD_CHECKS } from './fsck/record-checks.js';
 import { repairAll, type Repaired } from './fsck/repairs.js';
 import { Report, type Ending } from './fsck/report.js';
-import { openForFsck, purgeWith, restoreWith, type FsckOrder, type Opened } from './fsck/run.js';
+import {
+    openForFsck,
+    purgeWith,
+    restoreWith,
+    type Examined,
+    type FsckOrder,
+    type Opened,
+} from './fsck/run.js';
+import { openServerForFsck } from './fsck/server-run.js';
 import { Interrupt } from './interrupt.js';
+import { DATA_OPTIONS, serverInsteadOfData, wantedChannel } from './offline/data-options.js';
 import { terminalLog } from './offline/terminal-log.js';
-import { showProgress } from './progress.js';
+import { showCount } from './progress.js';
 import { countText } from './quantities.js';
+import { tracedRetries } from './retries.js';
+import type { ServerAccess } from './server-access.js';
 import { uuidArguments } from './uuid-arguments.js';
 
 /** All checks, in the order of the help text. */
@@ -52,6 +63,7 @@ function orderOf({ parsed, environment, terminal }: Invocation): FsckOrder {
     return {
         configPath: configPath(parsed, environment),
         uuids: new Set(uuidArguments(positionals)),
+        channel: wantedChannel({ parsed, environment }),
         simple: counts.has('simple'),
         fixes,
         dryRun,
@@ -59,19 +71,13 @@ function orderOf({ parsed, environment, terminal }: Invocation): FsckOrder {
 }
 
 /** Looks at everything; told to stop, at what it has come to. */
-async function look({ survey, data }: Opened, { invocation, interrupt }: FsckRun): Promise<void> {
+async function look({ survey, size }: Examined, { invocation, interrupt }: FsckRun): Promise<void> {
     const { parsed, terminal } = invocation;
-    const started = performance.now();
-    const stop = parsed.counts.has('quiet')
-        ? () => undefined
-        : showProgress(terminal, () => ({
-              images: survey.records,
-              allImages: Math.max(survey.records, data.database.held?.size ?? 0),
-              bytes: 0,
-              allBytes: 0,
-              elapsedMs: performance.now() - started,
-              current: survey.current === undefined ? [] : [survey.current],
-          }));
+    const stop = showCount(terminal, parsed.counts.has('quiet'), {
+        count: () => survey.records,
+        all: () => size,
+        current: () => survey.current,
+    });
     try {
         await survey.run();
     } catch (error) {
@@ -95,7 +101,7 @@ async function repair(
     const { data, records, place } = opened;
     const done = new Map<Finding, Repaired>();
     const { fixes, dryRun } = order;
-    const fixable = findings.filter((finding) => finding.fixable && !opened.cleared.includes(finding));
+    const fixable = findings.filter((finding) => finding.fixable && !opened.found.includes(finding));
     if (fixes === undefined || interrupt.signal.aborted) {
         return { done };
     }
@@ -104,7 +110,7 @@ async function repair(
     }
     const question = `Fix ${countText(fixable.length, 'finding')}?`;
     const agreed = fixable.length === 0 || (await isAgreed(invocation, question, interrupt.signal));
-    await repairAll(agreed ? findings : opened.cleared, {
+    await repairAll(agreed ? findings : opened.found, {
         records,
         archive: data.images.archive,
         place,
@@ -126,33 +132,66 @@ function requireDefaultChannel({ fixes }: FsckOrder, { place }: Opened): void {
     }
 }
 
-async function checkAll(task: FsckRun): Promise<number> {
-    const { order, invocation, interrupt, log } = task;
-    const { terminal, parsed } = invocation;
+async function checkData(task: FsckRun): Promise<number> {
+    const { order, interrupt, log } = task;
     const opened = await openForFsck(order, log, interrupt.signal);
     try {
         requireDefaultChannel(order, opened);
         await look(opened, task);
-        const findings = [...opened.cleared, ...opened.survey.findings].map((finding) =>
+        const findings = [...opened.found, ...opened.survey.findings].map((finding) =>
             inForce(finding, order),
         );
         const { repair: how, done } = await repair(opened, findings, task);
-        const ending: Ending = {
-            records: opened.survey.records,
-            interrupted: interrupt.signal.aborted,
-            ...(how === undefined ? {} : { repair: how }),
-        };
-        const report = new Report({ terminal, json: parsed.counts.has('json') });
-        findings.forEach((finding) => report.add(finding, done.get(finding), ending));
-        report.summarize(ending);
-        return interrupt.status ?? (report.isAlarming ? EXIT.findings : EXIT.clean);
+        return report(task, opened, { findings, done, ...(how === undefined ? {} : { repair: how }) });
     } finally {
         await opened.close();
     }
 }
 
+/** Looks at what the API of a running server shows, and changes nothing. */
+async function checkServer(access: ServerAccess, task: FsckRun): Promise<number> {
+    const { order, invocation, interrupt } = task;
+    const { terminal } = invocation;
+    const retries = tracedRetries(terminal, interrupt.signal);
+    const opened = await openServerForFsck(access, order, CHECKS, { terminal, retries });
+    try {
+        await look(opened, task);
+        const findings = [...opened.found, ...opened.survey.findings];
+        return report(task, opened, { findings, done: new Map(), coverage: opened.coverage });
+    } finally {
+        await opened.close();
+    }
+}
+
+/** What there is to tell in the end. */
+interface Outcome extends Pick<Ending, 'repair' | 'coverage'> {
+    readonly findings: readonly Finding[];
+    readonly done: ReadonlyMap<Finding, Repaired>;
+}
+
+/** Tells it. @returns the exit status */
+function report(
+    { invocation, interrupt }: FsckRun,
+    { survey }: Examined,
+    { findings, done, ...how }: Outcome,
+): number {
+    const { parsed, terminal } = invocation;
+    const ending: Ending = { records: survey.records, interrupted: interrupt.signal.aborted, ...how };
+    const told = new Report({ terminal, json: parsed.counts.has('json') });
+    findings.forEach((finding) => told.add(finding, done.get(finding), ending));
+    told.summarize(ending);
+    return interrupt.status ?? (told.isAlarming ? EXIT.findings : EXIT.clean);
+}
+
 async function run(invocation: Invocation): Promise<number> {
     const order = orderOf(invocation);
+    const access = serverInsteadOfData(invocation);
+    if (access !== undefined && order.fixes !== undefined) {
+        const option = order.fixes === 'channel' ? '--assign-default-channel' : '--fix-safe';
+        throw new UsageError(
+            `${option} changes records as they are stored, which the API does not: use it without --url`,
+        );
+    }
     const { terminal } = invocation;
     const interrupt = new Interrupt();
     const stopListening = interrupt.listen({
@@ -160,7 +199,8 @@ async function run(invocation: Invocation): Promise<number> {
         onSecond: () => undefined,
     });
     try {
-        return await checkAll({ order, invocation, interrupt, log: terminalLog(terminal) });
+        const task = { order, invocation, interrupt, log: terminalLog(terminal) };
+        return await (access === undefined ? checkData(task) : checkServer(access, task));
     } finally {
         stopListening();
     }
@@ -174,9 +214,13 @@ function inForce(finding: Finding, { fixes }: FsckOrder): Finding {
 
 const WORDS = { error: 'error', warn: 'warning', info: 'note' } as const;
 
-function checkLines({ name, severity, finds, fix }: Check): readonly string[] {
+function checkLines({ name, severity, finds, fix, shown }: Check): readonly string[] {
     const repairs = fix === undefined ? [] : [`      --fix-safe: ${fix}`];
-    return [`  ${name} (${WORDS[severity]}): ${finds}`, ...repairs];
+    const through =
+        shown === undefined
+            ? []
+            : [`      --url: ${shown === 'nothing' ? 'left out' : `only ${shown.only}`}`];
+    return [`  ${name} (${WORDS[severity]}): ${finds}`, ...repairs, ...through];
 }
 
 /** `imgapiadm fsck` (operations 2.3, 2.5). */
@@ -192,6 +236,9 @@ export const fsckCommand: Subcommand = {
         '',
         'Prints a line for each finding, and one about the whole. Repairs change all of a record at once,',
         'its archived manifest first; a record that the server could not use is kept in quarantine/.',
+        '',
+        'With --url, looks at what the API of a running server shows, and only looks: which checks are left',
+        'out, or made in part, is said below, and at the end of each run.',
         '',
         'Checks:',
         ...CHECKS.flatMap(checkLines),
@@ -211,12 +258,13 @@ export const fsckCommand: Subcommand = {
         },
         ...CHANGE_OPTIONS,
         ...REPORT_OPTIONS,
-        CONFIG_OPTION,
+        ...DATA_OPTIONS,
     ],
     examples: [
         'imgapiadm fsck',
         'imgapiadm fsck --fix-safe --dry-run',
         'imgapiadm fsck --fix-safe --yes --json',
+        'imgapiadm fsck --url https://images.example.com --user operator --identity ~/.ssh/id_rsa',
     ],
     exitStatuses: [
         ['0', 'no error and no warning, or none any more; notes alone do no harm'],

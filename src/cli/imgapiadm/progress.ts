@@ -135,3 +135,34 @@ export function showProgress(terminal: Terminal, facts: () => ProgressFacts): ()
     const timer = setInterval(() => terminal.note(progressText(facts())), LINE_INTERVAL_MS);
     return () => clearInterval(timer);
 }
+
+/** What is counted where there are no bytes to be told of. */
+export interface CountSource {
+    readonly count: () => number;
+    /** How many there are; `undefined`: nobody knows. */
+    readonly all: () => number | undefined;
+    readonly current?: () => string | undefined;
+}
+
+/** {@link showProgress} of work on records, with `--quiet` none. @returns stops it */
+export function showCount(
+    terminal: Terminal,
+    quiet: boolean,
+    { count, all, current }: CountSource,
+): () => void {
+    if (quiet) {
+        return () => undefined;
+    }
+    const started = performance.now();
+    return showProgress(terminal, () => {
+        const at = current?.();
+        return {
+            images: count(),
+            allImages: Math.max(count(), all() ?? 0),
+            bytes: 0,
+            allBytes: 0,
+            elapsedMs: performance.now() - started,
+            current: at === undefined ? [] : [at],
+        };
+    });
+}

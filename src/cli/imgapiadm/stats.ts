@@ -1,11 +1,14 @@
 import { EXIT, UsageError, type Invocation, type Subcommand } from './command.js';
-import { REPORT_OPTIONS } from './common-options.js';
-import { CONFIG_OPTION } from './config-path.js';
+import { commonFlags, REPORT_OPTIONS } from './common-options.js';
 import { look } from './files/look.js';
 import { openFiles, type OpenFiles } from './files/open-files.js';
 import { Interrupt } from './interrupt.js';
+import { DATA_OPTIONS, serverInsteadOfData, wantedChannel } from './offline/data-options.js';
+import { tracedRetries } from './retries.js';
+import { countedRecord } from './statistics/counted-image.js';
 import { DIMENSIONS, ImageStatistics, type Dimension } from './statistics/image-statistics.js';
 import { printJson, printText, type Statistics } from './statistics/report.js';
+import { serverStatistics } from './statistics/server-statistics.js';
 import { freeSpace, sideDirectories, type DirectoryUse, type SideDirectory } from './statistics/space.js';
 import { StrayFiles } from './statistics/stray-files.js';
 
@@ -62,7 +65,7 @@ async function collect(
 ): Promise<Statistics> {
     const images = new ImageStatistics(dimensions);
     for await (const { raw } of files.records.all()) {
-        images.add(raw);
+        images.take(countedRecord(raw), wantedChannel(invocation));
         if (signal.aborted) {
             break;
         }
@@ -80,21 +83,42 @@ async function collect(
     };
 }
 
+/** Counts what is stored. */
+async function onData(
+    invocation: Invocation,
+    dimensions: readonly Dimension[],
+    signal: AbortSignal,
+): Promise<Statistics> {
+    const files = await openFiles(invocation, 'reading');
+    try {
+        return await collect(files, invocation, dimensions, signal);
+    } finally {
+        await files.close();
+    }
+}
+
 async function start(invocation: Invocation): Promise<number> {
     const { parsed, terminal } = invocation;
     if (parsed.positionals.length > 0) {
         throw new UsageError(`too many arguments: ${parsed.positionals.join(' ')}`);
     }
     const dimensions = dimensionsOf(parsed.lists.get('by'));
+    const access = serverInsteadOfData(invocation);
+    const channel = wantedChannel(invocation);
+    const { json, quiet } = commonFlags(parsed);
     const interrupt = new Interrupt();
-    const files = await openFiles(invocation, 'reading');
+    const { signal } = interrupt;
+    const stopListening = interrupt.listen({ onFirst: () => undefined, onSecond: () => undefined });
     try {
-        interrupt.listen({ onFirst: () => undefined, onSecond: () => undefined });
-        const facts = await collect(files, invocation, dimensions, interrupt.signal);
-        (parsed.counts.has('json') ? printJson : printText)(terminal, facts);
+        const retries = tracedRetries(terminal, signal);
+        const facts =
+            access === undefined
+                ? await onData(invocation, dimensions, signal)
+                : await serverStatistics({ access, dimensions, channel, quiet }, terminal, retries);
+        (json ? printJson : printText)(terminal, facts);
         return interrupt.status ?? EXIT.clean;
     } finally {
-        await files.close();
+        stopListening();
     }
 }
 
@@ -111,6 +135,10 @@ export const statsCommand: Subcommand = {
         '',
         'Changes nothing; a server may run. Files of a clone count for each image, although they share',
         'their bytes.',
+        '',
+        'With --url, counts what the API of a running server tells: all images in any state, what they are',
+        'based on, and what is free in its local storage. The API tells nothing of the bytes of icons, of',
+        'files that no manifest names, or of directories: these are left out, as the result says.',
     ],
     options: [
         {
@@ -123,8 +151,12 @@ export const statsCommand: Subcommand = {
         },
         { name: 'no-files', help: ['Do not look at files and directories: quick.'] },
         ...REPORT_OPTIONS,
-        CONFIG_OPTION,
+        ...DATA_OPTIONS,
     ],
-    examples: ['imgapiadm stats', 'imgapiadm stats --by owner,os --no-files --json'],
+    examples: [
+        'imgapiadm stats',
+        'imgapiadm stats --by owner,os --no-files --json',
+        'imgapiadm stats --url https://images.example.com --user operator --identity ~/.ssh/id_rsa',
+    ],
     run: start,
 };

@@ -2,6 +2,9 @@ import type { AnswerHeaders } from '../../base/http-client.js';
 import { OutgoingError } from '../../base/http-errors.js';
 import type { JsonObject } from '../../manifest/types.js';
 
+/** An object of which nothing is known. */
+export type Fields = Readonly<Record<string, unknown>>;
+
 /** A file of an image on another server. */
 export interface RemoteFile {
     readonly size: number;
@@ -32,6 +35,12 @@ export interface RemoteState {
     readonly isWriter: boolean;
     /** Names of the temporary files of uploads that it is receiving. */
     readonly uploads: readonly string[];
+    /** Absent: it does not say. */
+    readonly mode?: string;
+    /** How many images it holds in memory; absent: it does not. */
+    readonly images?: number;
+    /** What its checks of itself and of what it depends on have said, by their names (operations 1.6). */
+    readonly checks: ReadonlyMap<string, Fields>;
 }
 
 /** An image document, as it is sent. */
@@ -44,8 +53,6 @@ export interface RemoteJob {
     readonly bytesDone: number;
     readonly error?: { readonly code?: string; readonly message: string };
 }
-
-type Fields = Readonly<Record<string, unknown>>;
 
 function malformed(what: string): OutgoingError {
     return new OutgoingError('malformed', `image server: ${what}`);
@@ -111,7 +118,8 @@ export function stateOf(value: unknown): RemoteState {
     if (!Array.isArray(storageTypes)) {
         throw malformed('its state does not name its storages');
     }
-    const { pid } = fields;
+    const { pid, images, dependencies } = fields;
+    const mode = textOf(fields, 'mode');
     return {
         version: textOf(fields, 'version'),
         ...(typeof pid === 'number' ? { pid } : {}),
@@ -121,6 +129,14 @@ export function stateOf(value: unknown): RemoteState {
             .filter((name) => name !== ''),
         isWriter: fields['role'] !== 'reader',
         uploads: listOf(fields['uploads']).filter(isText),
+        ...(mode === '' ? {} : { mode }),
+        ...(typeof images === 'number' ? { images } : {}),
+        checks: new Map(
+            Object.entries(fieldsOf(dependencies ?? {}, 'what it depends on')).map(([name, check]) => [
+                name,
+                fieldsOf(check, 'a check'),
+            ]),
+        ),
     };
 }
 

@@ -1,7 +1,8 @@
 import { VALID_STORAGES } from '../../../base/constants.js';
 import { countOption } from '../batch/batch-options.js';
 import { UsageError, type Invocation } from '../command.js';
-import { serverAccess, type ServerAccess } from '../server-access.js';
+import { serverInsteadOfData, wantedChannel } from '../offline/data-options.js';
+import type { ServerAccess } from '../server-access.js';
 import { uuidArguments } from '../uuid-arguments.js';
 import type { CheckedFile, CheckedImage } from './checked-image.js';
 import type { Thoroughness } from './file-checker.js';
@@ -73,11 +74,6 @@ function thoroughnessOf({ parsed }: Invocation): Thoroughness {
     return simple ? 'simple' : deep ? 'deep' : 'normal';
 }
 
-function channelOf({ parsed, environment }: Invocation): string | undefined {
-    const channel = parsed.values.get('channel') ?? (environment['IMGAPI_CLI_CHANNEL'] || undefined);
-    return channel === '*' ? undefined : channel;
-}
-
 /** Leaves out what is not known. */
 function known<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
     return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
@@ -87,8 +83,8 @@ function known<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], un
 
 /** Reads the command line. @throws UsageError */
 export function checkOrder(invocation: Invocation): CheckOrder {
-    const { parsed, environment } = invocation;
-    const { counts, values } = parsed;
+    const { parsed } = invocation;
+    const { counts } = parsed;
     const days = countOption(parsed, 'max-age', MAX_DAYS);
     return {
         uuids: uuidArguments(parsed.positionals),
@@ -103,10 +99,10 @@ export function checkOrder(invocation: Invocation): CheckOrder {
         quiet: counts.has('quiet'),
         ...known({
             stor: wordOption(invocation, 'stor', VALID_STORAGES),
-            channel: channelOf(invocation),
+            channel: wantedChannel(invocation),
             maxAgeMs: days === undefined ? undefined : days * DAY_MS,
             rate: rateOption(invocation),
-            access: values.has('url') ? serverAccess(parsed, environment) : undefined,
+            access: serverInsteadOfData(invocation),
         }),
     };
 }

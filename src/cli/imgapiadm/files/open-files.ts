@@ -1,3 +1,4 @@
+import { skippedRecords } from '../../../app/served-database.js';
 import { systemClock } from '../../../base/clock.js';
 import { shortReason } from '../../../base/short-reason.js';
 import type { FileArea } from '../../../maintenance/files/file-area.js';
@@ -88,7 +89,7 @@ export async function filesOf(data: ServerData, terminal: Invocation['terminal']
             claimant: 'tool',
             waitMs: CLAIM_WAIT_MS,
         }),
-        unreadable: () => database.held?.skipped.filter(({ file }) => file.endsWith('.raw')) ?? [],
+        unreadable: () => (database.held === undefined ? [] : skippedRecords(database.held)),
         requireOwnAreas: async () => {
             const foreign = away.has('manta') ? undefined : await foreignAreaText(data, log);
             if (foreign !== undefined) {

@@ -1,8 +1,9 @@
 import type { AccountDirectory } from '../../../accounts/accounts.js';
-import { UNSET_OWNER_UUID, type StorageType } from '../../../base/constants.js';
+import { UNSET_OWNER_UUID } from '../../../base/constants.js';
 import { isUuid } from '../../../base/uuid.js';
 import { isObject } from '../../../manifest/coerce.js';
 import type { Storage, StoredFileName } from '../../../storage/storage.js';
+import { BadFile } from '../bad-file.js';
 import { failureText } from '../failure-text.js';
 import type { Data } from '../records/stored-records.js';
 import type { Check, Complaint } from './check.js';
@@ -14,7 +15,11 @@ export const STORED_FILES: Check = {
     name: 'stored-files',
     severity: 'error',
     finds: 'with --simple: a file or icon that is not in its storage, or has another size there',
+    shown: { only: 'files, not icons' },
 };
+
+/** Where to look for files, by the names of storages. */
+export type FilePlaces = Pick<ReadonlyMap<string, Pick<Storage, 'stat'>>, 'get'>;
 
 /** A complaint, or that nobody can tell. */
 export type Answer = Complaint | { readonly unchecked: string };
@@ -38,7 +43,11 @@ function filesOf({ files, icon }: Data): readonly NamedFile[] {
     });
 }
 
-async function fileAnswer(uuid: string, file: NamedFile, storage: Storage): Promise<Answer | undefined> {
+async function fileAnswer(
+    uuid: string,
+    file: NamedFile,
+    storage: Pick<Storage, 'stat'>,
+): Promise<Answer | undefined> {
     const { name, stor, size } = file;
     try {
         const facts = await storage.stat(uuid, name);
@@ -50,6 +59,9 @@ async function fileAnswer(uuid: string, file: NamedFile, storage: Storage): Prom
             ? { message: `${name} has ${facts.size} bytes in storage "${stor}", not ${size}`, advice }
             : undefined;
     } catch (error) {
+        if (error instanceof BadFile) {
+            return { message: `${name}: ${error.message}`, advice: [`imgapiadm repair ${uuid}`] };
+        }
         return { unchecked: `${name} in storage "${stor}": ${failureText(error)}` };
     }
 }
@@ -58,11 +70,11 @@ async function fileAnswer(uuid: string, file: NamedFile, storage: Storage): Prom
 export async function storedFilesAnswers(
     uuid: string,
     record: Data,
-    storages: ReadonlyMap<StorageType, Storage>,
+    storages: FilePlaces,
 ): Promise<readonly Answer[]> {
     const answers: Answer[] = [];
     for (const file of filesOf(record)) {
-        const storage = storages.get(file.stor as StorageType);
+        const storage = storages.get(file.stor);
         // Other storages are complained of already.
         const answer = storage && (await fileAnswer(uuid, file, storage));
         if (answer !== undefined) {

@@ -1,13 +1,13 @@
-import type { Channel } from '../../../base/config-types.js';
 import type { Data } from '../records/stored-records.js';
-import type { RecordCheck } from './check.js';
+import type { Place, RecordCheck } from './check.js';
 
 /** The channel that images get when none is asked for; `undefined`: there is none. */
-export function defaultChannel(channels: readonly Channel[] | undefined): Channel | undefined {
+export function defaultChannel(channels: Place['channels']): { readonly name: string } | undefined {
     return channels?.find((channel) => channel.default === true);
 }
 
-function channelsOf({ channels }: Data): readonly unknown[] {
+/** Channels of a record, whatever they are. */
+export function channelsOf({ channels }: Data): readonly unknown[] {
     return Array.isArray(channels) ? channels : [];
 }
 
@@ -16,6 +16,7 @@ export const CHANNELS: RecordCheck = {
     name: 'channels',
     severity: 'error',
     finds: 'channels that are not configured; on a server with channels, an image in none of them, which nobody sees',
+    shown: { only: 'channels that are not configured' },
     covers: ({ field, code }) => field === 'channels' && code === 'MissingParameter',
     look: ({ record: { current }, place }) => {
         const { channels } = place;
@@ -39,7 +40,10 @@ export const CHANNELS: RecordCheck = {
 };
 
 /** Puts a record that is in no channel of the server into the default one. */
-export function withDefaultChannel(current: Data, channels: readonly Channel[]): Data | undefined {
+export function withDefaultChannel(
+    current: Data,
+    channels: NonNullable<Place['channels']>,
+): Data | undefined {
     const chosen = defaultChannel(channels);
     const given = channelsOf(current);
     const isSeen = given.some((name) => channels.some((channel) => channel.name === name));

@@ -1,7 +1,7 @@
 import type { Channel } from '../../../base/config-types.js';
 import type { ErrorEntry } from '../../../base/errors.js';
 import type { ManifestRules, RawImage } from '../../../manifest/types.js';
-import type { Data, StoredRecord } from '../records/stored-records.js';
+import type { Data, ReadRecord } from '../records/stored-records.js';
 
 /** How bad a finding is: `info` alone is no reason for alarm. */
 export type Severity = 'error' | 'warn' | 'info';
@@ -15,6 +15,8 @@ export interface Check {
     readonly finds: string;
     /** What `--fix-safe` does about it; absent: nothing. */
     readonly fix?: string;
+    /** How much of it the API of a server shows: nothing, or no more than this; absent: all. */
+    readonly shown?: 'nothing' | { readonly only: string };
 }
 
 /** What repairs a record; may wait for a look at its files. */
@@ -33,7 +35,7 @@ export interface Complaint {
 
 /** A record that is looked at. */
 export interface Subject {
-    readonly record: StoredRecord;
+    readonly record: ReadRecord;
     /** What the server makes of it; `undefined`: it cannot use it. */
     readonly raw: RawImage | undefined;
     /** What the rules of the server find wrong. */
@@ -44,11 +46,11 @@ export interface Subject {
 /** What a server is like, as far as records depend on it. */
 export interface Place {
     readonly rules: ManifestRules;
-    readonly channels: readonly Channel[] | undefined;
+    readonly channels: readonly Pick<Channel, 'name' | 'default'>[] | undefined;
     /** Milliseconds since the epoch. */
     readonly now: number;
-    /** Storages that are set up. */
-    readonly storages: readonly string[];
+    /** Storages that are set up; `undefined`: nobody can tell. */
+    readonly storages: readonly string[] | undefined;
     /** Whether images have no owner but the one that stands for nobody. */
     readonly ownerless: boolean;
     /** When a file of an image was last changed, as an ISO date; `undefined`: there is none here. */

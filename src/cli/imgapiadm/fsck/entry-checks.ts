@@ -8,17 +8,20 @@ export const ENTRY_CHECKS: Readonly<Record<StrayEntry['kind'], Check>> = {
         severity: 'error',
         finds: 'a record that is cut short or is no JSON',
         fix: 'makes it again of the archived manifest and the files, as "imgapiadm repair --from-archive" does',
+        shown: { only: 'that there are such records, and how many, as "unchecked"' },
     },
     foreign: {
         name: 'foreign',
         severity: 'warn',
         finds: 'something else than <uuid>.raw in manifests/',
+        shown: 'nothing',
     },
     unfinished: {
         name: 'unfinished',
         severity: 'info',
         finds: 'a temporary file of a record that was being written',
         fix: 'removes it, as the next start of a server does',
+        shown: 'nothing',
     },
 };
 
@@ -33,7 +36,7 @@ export const ABSENT: Check = {
 export const UNCHECKED: Check = {
     name: 'unchecked',
     severity: 'warn',
-    finds: 'something that could not be looked at: the user database or a storage does not answer',
+    finds: 'something that could not be looked at: the user database or a storage does not answer; with --url, records that the server leaves out',
 };
 
 /** The place where records are kept. */
@@ -41,6 +44,7 @@ export const STRUCTURE: Check = {
     name: 'structure',
     severity: 'error',
     finds: 'on Moray: index columns that are missing (warn) or of another type',
+    shown: 'nothing',
 };
 
 /** What is found out by an entry that is no record. @param fixable default: as the check says */

@@ -81,10 +81,11 @@ function chainComplaint({ uuid, origin }: ImageFacts, images: Images): Complaint
     return undefined;
 }
 
-const ORIGIN: ImageCheck = {
+export const ORIGIN: ImageCheck = {
     name: 'origin',
     severity: 'error',
     finds: `an origin that is missing or not active (disabled: info), a circle of origins, more than ${MAX_ORIGIN_DEPTH} of them`,
+    shown: { only: 'images that the server shows: others count as missing' },
     *look(images, place) {
         for (const facts of images.values()) {
             if (facts.origin !== undefined) {

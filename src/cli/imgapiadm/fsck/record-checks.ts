@@ -51,6 +51,7 @@ const UUID: RecordCheck = {
     name: 'uuid',
     severity: 'error',
     finds: 'a record whose uuid is not that of its file name',
+    shown: 'nothing',
     look: ({ record: { uuid, data } }) =>
         data['uuid'] === uuid
             ? []
@@ -62,6 +63,7 @@ const STATE: RecordCheck = {
     severity: 'error',
     finds: 'a state that disagrees with "activated" and "disabled"',
     fix: 'computes it, unless it is "creating" or "failed"',
+    shown: { only: 'whether it disagrees with "disabled"' },
     look: ({ record: { current } }) => {
         const { state } = current;
         const flags = flagsOf(current);
@@ -80,6 +82,8 @@ const NO_FILES: RecordCheck = {
     name: 'no-files',
     severity: 'error',
     finds: 'an active image without files',
+    // Such records are left out by servers.
+    shown: 'nothing',
     covers: ({ field, code }) => field === 'files' && code === 'MissingParameter',
     look: ({ record: { current } }) =>
         isActivated(current) && (current['files'] === undefined || isDeepStrictEqual(current['files'], []))
@@ -91,6 +95,7 @@ const FILE_ENTRY: RecordCheck = {
     name: 'file-entry',
     severity: 'error',
     finds: 'a file without "sha1", "size", "compression" or "stor", or in a storage that is not configured',
+    shown: { only: 'files, not icons, without "stor" or in such a storage' },
     covers: ({ field, message }) => field === 'files' && message?.includes('file missing') === true,
     look: ({ record: { data, current }, place }) => {
         // What is read as if it were there is still missing.
@@ -109,7 +114,7 @@ function fileComplaints(
     what: string,
     file: Data,
     keys: readonly string[],
-    storages: readonly string[],
+    storages: readonly string[] | undefined,
 ): readonly Complaint[] {
     const missing = keys
         .filter((key) => !file[key])
@@ -119,7 +124,7 @@ function fileComplaints(
             ...(key === 'compression' ? { advice: ['imgapiadm reindex'] } : {}),
         }));
     const { stor } = file;
-    return typeof stor === 'string' && stor !== '' && !storages.includes(stor)
+    return typeof stor === 'string' && stor !== '' && storages?.includes(stor) === false
         ? [...missing, { message: `${what} is in storage "${stor}", which is not configured` }]
         : missing;
 }
@@ -129,6 +134,7 @@ const PUBLISHED: RecordCheck = {
     severity: 'warn',
     finds: 'an active image without "published_at"',
     fix: 'takes the time of its first file',
+    shown: 'nothing',
     covers: ({ field, code }) => field === 'published_at' && code === 'MissingParameter',
     look: ({ record: { current } }) =>
         isActivated(current) && !current['published_at']
@@ -147,6 +153,7 @@ const TAGS: RecordCheck = {
     severity: 'warn',
     finds: 'search strings in "tags" that disagree with "tagsObj", and tags in forms of old servers',
     fix: 'writes both',
+    shown: 'nothing',
     look: (subject) => {
         const { data } = subject.record;
         const { tags, tagsObj } = data;
@@ -166,6 +173,7 @@ const OLD_FORM: RecordCheck = {
     severity: 'info',
     finds: 'one text where a list should be, booleans and numbers as texts, and other forms of old servers',
     fix: 'writes them in the form of today',
+    shown: 'nothing',
     look: (subject) => {
         const isAbout = (key: string): boolean =>
             !TAG_KEYS.has(key) && (key !== 'files' || typeof subject.record.data[key] === 'string');
@@ -175,10 +183,12 @@ const OLD_FORM: RecordCheck = {
     repair: (current) => modern(current),
 };
 
-const OWNER: RecordCheck = {
+/** Asks nobody itself: see `asking-checks`. */
+export const OWNER: RecordCheck = {
     name: 'owner',
     severity: 'warn',
     finds: 'an owner that the user database does not know; on a public server, any owner',
+    shown: { only: 'owners on a public server' },
     look: ({ record: { current }, place }) => {
         const { owner } = current;
         const isOdd = place.ownerless && owner !== undefined && owner !== UNSET_OWNER_UUID;
@@ -197,6 +207,7 @@ const EXPIRED: RecordCheck = {
     severity: 'warn',
     finds: 'a placeholder whose time is over',
     fix: 'deletes it with its files, unless a job is making an image of it',
+    shown: 'nothing',
     look: ({ raw, place }) =>
         raw !== undefined && isExpired(raw, place.now)
             ? [{ message: `placeholder in state "${raw.state}" that expired on ${raw.expires_at ?? ''}` }]
@@ -223,6 +234,7 @@ export const INVALID: RecordCheck = {
     name: 'invalid',
     severity: 'error',
     finds: 'a record that the rules of this server refuse: the server leaves it out',
+    shown: 'nothing',
     look: ({ entries }) =>
         entries
             .filter((entry) => !RECORD_CHECKS.some(({ covers }) => covers?.(entry) === true))

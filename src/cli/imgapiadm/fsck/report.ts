@@ -1,6 +1,7 @@
 import { countText } from '../quantities.js';
 import type { Terminal } from '../terminal.js';
 import type { Finding, Severity } from './check.js';
+import type { Coverage } from './coverage.js';
 import type { Repaired } from './repairs.js';
 
 /** How a run ended as a whole. */
@@ -9,6 +10,8 @@ export interface Ending {
     readonly interrupted: boolean;
     /** `undefined`: nothing was to be repaired. */
     readonly repair?: 'done' | 'dry-run' | 'refused';
+    /** Absent: nothing was left out, as the data themselves were looked at. */
+    readonly coverage?: Coverage;
 }
 
 const SEVERITIES: readonly Severity[] = ['error', 'warn', 'info'];
@@ -53,7 +56,7 @@ export class Report {
     }
 
     /** The last line. */
-    summarize({ records, interrupted, repair }: Ending): void {
+    summarize({ records, interrupted, repair, coverage }: Ending): void {
         const { error, warn, info, fixed, failed, fixable } = this.#counts;
         if (this.#json) {
             const summary = {
@@ -66,6 +69,7 @@ export class Report {
                 fixable,
                 dryRun: repair === 'dry-run',
                 interrupted,
+                ...coverage,
             };
             this.#terminal.line(JSON.stringify({ summary }));
             return;
@@ -74,11 +78,25 @@ export class Report {
         const more = [
             ...(repair === 'done' ? [`${fixed} fixed`] : []),
             ...(failed === 0 ? [] : [`${failed} could not be fixed`]),
-            ...(repair !== 'done' && fixable > 0 ? [`${fixable} can be fixed with --fix-safe`] : []),
+            ...(repair !== 'done' && fixable > 0
+                ? [
+                      `${fixable} can be fixed with --fix-safe${coverage === undefined ? '' : ', without --url'}`,
+                  ]
+                : []),
         ];
+        if (coverage !== undefined) {
+            this.#terminal.line(coverageText(coverage));
+        }
         const sentence = [`${countText(records, 'record')}: ${parts.join(', ')}`, ...more].join('; ');
         this.#terminal.line(`${sentence}${interrupted ? '; interrupted' : ''}`);
     }
+}
+
+function coverageText({ leftOut, partly }: Coverage): string {
+    return [
+        `left out, as the API does not show it: ${leftOut.join(', ')}`,
+        ...(partly.length === 0 ? [] : [`checked in part: ${partly.join(', ')}`]),
+    ].join('; ');
 }
 
 function resultOf(finding: Finding, repaired: Repaired | undefined, { repair }: Ending): string {

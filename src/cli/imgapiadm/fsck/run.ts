@@ -24,7 +24,10 @@ import { Survey } from './survey.js';
 /** What `fsck` is asked to do. */
 export interface FsckOrder {
     readonly configPath: string;
+    /** None: all images. */
     readonly uuids: ReadonlySet<string>;
+    /** `undefined`: all. */
+    readonly channel: string | undefined;
     /** Whether files are looked for, too. */
     readonly simple: boolean;
     /** `undefined`: nothing is changed. */
@@ -32,15 +35,23 @@ export interface FsckOrder {
     readonly dryRun: boolean;
 }
 
+/** Records that are looked at, wherever they are. */
+export interface Examined {
+    readonly survey: Survey;
+    /** How many records there should be; `undefined`: nobody knows. */
+    readonly size: number | undefined;
+    /** What is known before any of them is read. */
+    readonly found: readonly Finding[];
+    close(): Promise<void>;
+}
+
 /** The data of a server, opened to be looked at and perhaps repaired. */
-export interface Opened {
+export interface Opened extends Examined {
     readonly data: ServerData;
     readonly records: StoredRecords;
     readonly place: Place;
-    readonly survey: Survey;
-    /** What opening the data for changes has cleared away already. */
-    readonly cleared: readonly Finding[];
-    close(): Promise<void>;
+    /** Unfinished records, which opening the data for changes has cleared away already. */
+    readonly found: readonly Finding[];
 }
 
 /** Unfinished records, which whoever opens a local database for changes removes. */
@@ -87,7 +98,7 @@ function placeOf(config: Config, data: ServerData): Place {
  * @throws LockedError; Error for a configuration or data that cannot be used
  */
 export async function openForFsck(order: FsckOrder, log: Logger, signal: AbortSignal): Promise<Opened> {
-    const { configPath, uuids, simple, fixes, dryRun } = order;
+    const { configPath, uuids, channel, simple, fixes, dryRun } = order;
     const changes = fixes !== undefined && !dryRun;
     const cleared = changes && fixes !== 'channel' ? await unfinished(readLayout(configPath, log)) : [];
     const data = await openServerData({ configPath, access: changes ? 'records' : 'reading', log });
@@ -98,6 +109,7 @@ export async function openForFsck(order: FsckOrder, log: Logger, signal: AbortSi
         records,
         place,
         uuids,
+        ...(channel === undefined ? {} : { channel }),
         assignsChannel: fixes === 'channel' || fixes === 'both',
         ...(config.mode === 'dc' && images.accounts !== undefined ? { accounts: images.accounts } : {}),
         ...(simple ? { storages: images.storages } : {}),
@@ -109,7 +121,8 @@ export async function openForFsck(order: FsckOrder, log: Logger, signal: AbortSi
         records,
         place,
         survey,
-        cleared: uuids.size === 0 ? cleared : [],
+        size: data.database.held?.size,
+        found: uuids.size === 0 ? cleared : [],
         close: async () => {
             await records.close();
             await data.close();

@@ -1,25 +1,30 @@
 import type { AccountDirectory } from '../../../accounts/accounts.js';
-import type { StorageType } from '../../../base/constants.js';
 import { ApiError, type ErrorEntry } from '../../../base/errors.js';
 import { forEachParallel } from '../../../base/parallel.js';
 import type { RawImage } from '../../../manifest/types.js';
 import { validateRaw } from '../../../manifest/validate.js';
-import type { Storage } from '../../../storage/storage.js';
 import { failureText } from '../failure-text.js';
-import type { StoredEntry, StoredRecord, StoredRecords, StrayEntry } from '../records/stored-records.js';
-import { STORED_FILES, storedFilesAnswers, unknownOwners, type Answer } from './asking-checks.js';
-import type { Check, Complaint, Finding, Place, Subject } from './check.js';
+import type { ReadRecord, StoredRecords, StrayEntry } from '../records/stored-records.js';
+import {
+    STORED_FILES,
+    storedFilesAnswers,
+    unknownOwners,
+    type Answer,
+    type FilePlaces,
+} from './asking-checks.js';
+import { channelsOf } from './channel-check.js';
+import type { Check, Complaint, Finding, Place, RecordCheck, Subject } from './check.js';
 import { ABSENT, restoreLine, strayFinding, STRUCTURE, UNCHECKED } from './entry-checks.js';
 import { factsOf, IMAGE_CHECKS, type ImageFacts } from './image-checks.js';
 import { INVALID, RECORD_CHECKS } from './record-checks.js';
 
 /** Records looked at at the same time; more than one only helps where storages are asked. */
-const PARALLEL = 8;
+export const PARALLEL = 8;
 const OWNER = 'owner';
 
 /** What a survey looks at. */
 export interface SurveyOptions {
-    readonly records: StoredRecords;
+    readonly records: SurveyedRecords;
     readonly place: Place;
     /** Only findings about these; none: about all. */
     readonly uuids: ReadonlySet<string>;
@@ -28,10 +33,21 @@ export interface SurveyOptions {
     /** Absent: owners are not looked up. */
     readonly accounts?: AccountDirectory;
     /** Where to look for files; absent: nowhere. */
-    readonly storages?: ReadonlyMap<StorageType, Storage>;
+    readonly storages?: FilePlaces;
     /** Whether a record can be made again of its archived manifest. @throws when that cannot be looked at */
     readonly isArchived: (uuid: string) => Promise<boolean>;
     readonly signal: AbortSignal;
+    /** Only findings about images in this channel; absent: about all. */
+    readonly channel?: string;
+    /** What the server makes of a record; default: what its rules say. */
+    readonly judge?: (record: ReadRecord, place: Place) => Subject;
+    /** Checks of single records; default: all. */
+    readonly checks?: readonly RecordCheck[];
+}
+
+/** What a survey reads. */
+export interface SurveyedRecords extends Pick<StoredRecords, 'structureProblems'> {
+    entries(signal: AbortSignal): AsyncIterable<ReadRecord | StrayEntry>;
 }
 
 /** Looks at all records and collects what is wrong with them (operations 2.5). */
@@ -39,6 +55,8 @@ export class Survey {
     readonly #options: SurveyOptions;
     readonly #images = new Map<string, ImageFacts>();
     readonly #findings: Finding[] = [];
+    /** Of other channels than the one that was asked for. */
+    readonly #others = new Set<string>();
     #records = 0;
     #current: string | undefined;
 
@@ -81,27 +99,30 @@ export class Survey {
         await this.#askForOwners();
     }
 
-    async #look(entry: StoredEntry): Promise<void> {
+    async #look(entry: ReadRecord | StrayEntry): Promise<void> {
         if (entry.kind !== 'record') {
             if (this.#isWanted(entry.uuid)) {
                 await this.#stray(entry);
             }
             return;
         }
+        const { place, storages, channel, checks = [INVALID, ...RECORD_CHECKS] } = this.#options;
         this.#records += 1;
         this.#current = entry.uuid;
-        const subject = judge(entry, this.#options.place);
+        const subject = (this.#options.judge ?? judge)(entry, place);
         const { uuid } = entry;
         this.#images.set(uuid, factsOf(subject));
+        if (channel !== undefined && !channelsOf(entry.current).includes(channel)) {
+            this.#others.add(uuid);
+        }
         if (!this.#isWanted(uuid)) {
             return;
         }
-        for (const check of [INVALID, ...RECORD_CHECKS]) {
+        for (const check of checks) {
             for (const complaint of check.look(subject)) {
                 this.#add(check, complaint, uuid);
             }
         }
-        const { storages } = this.#options;
         if (storages !== undefined) {
             this.#answer(uuid, await storedFilesAnswers(uuid, entry.current, storages));
         }
@@ -159,7 +180,10 @@ export class Survey {
 
     #isWanted(uuid: string | undefined): boolean {
         const { uuids } = this.#options;
-        return uuids.size === 0 || (uuid !== undefined && uuids.has(uuid));
+        return (
+            (uuids.size === 0 || (uuid !== undefined && uuids.has(uuid))) &&
+            (uuid === undefined || !this.#others.has(uuid))
+        );
     }
 
     #add(check: Check, complaint: Complaint, uuid?: string): void {
@@ -182,7 +206,7 @@ export class Survey {
 }
 
 /** What a server makes of a record. */
-export function judge(record: StoredRecord, place: Place): Subject {
+export function judge(record: ReadRecord, place: Place): Subject {
     let raw: RawImage | undefined;
     let entries: readonly ErrorEntry[] = [];
     try {

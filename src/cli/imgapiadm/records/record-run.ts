@@ -7,7 +7,7 @@ import { configPath } from '../config-path.js';
 import { Interrupt } from '../interrupt.js';
 import { openServerData, type DataOrder, type ServerData } from '../offline/server-data.js';
 import { terminalLog } from '../offline/terminal-log.js';
-import { showProgress } from '../progress.js';
+import { showCount } from '../progress.js';
 import { openRecords } from './open-records.js';
 import { RecordReport, type ResultWords } from './record-report.js';
 import type { Data, StoredRecords } from './stored-records.js';
@@ -73,18 +73,7 @@ async function workOn<R extends string>(
     const { config, directories, images } = data;
     const stops: (() => void)[] = [];
     const progress = (all: number | undefined): void => {
-        if (!counts.has('quiet')) {
-            const started = performance.now();
-            const facts = () => ({
-                images: report.records,
-                allImages: Math.max(report.records, all ?? 0),
-                bytes: 0,
-                allBytes: 0,
-                elapsedMs: performance.now() - started,
-                current: [],
-            });
-            stops.push(showProgress(terminal, facts));
-        }
+        stops.push(showCount(terminal, counts.has('quiet'), { count: () => report.records, all: () => all }));
     };
     try {
         const records = await openRecords({ config, directories, database: images.database, log });

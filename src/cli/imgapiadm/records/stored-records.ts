@@ -15,6 +15,9 @@ export interface StoredRecord {
     readonly current: Data;
 }
 
+/** The same as far as it says what the record is, wherever that was read. */
+export type ReadRecord = Omit<StoredRecord, 'text'>;
+
 /** What lies where records are, and is none. */
 export interface StrayEntry {
     /**

@@ -1,6 +1,4 @@
-import { isActive } from '../../../images/lineage.js';
-import { namedEntries, storageNameOf } from '../../../images/image-files.js';
-import type { RawImage } from '../../../manifest/types.js';
+import type { CountedImage } from './counted-image.js';
 
 /** What images can be counted by. */
 export const DIMENSIONS = ['owner', 'type', 'os', 'state', 'channel', 'stor'] as const;
@@ -34,32 +32,30 @@ const LARGEST = 10;
 /** What a value is called that an image does not have. */
 const NONE = '(none)';
 
-function bytesOf(entries: ReturnType<typeof namedEntries>): number {
-    return entries.reduce((sum, { entry }) => sum + entry.size, 0);
+function bytesOf(files: CountedImage['files']): number {
+    return files.reduce((sum, { size }) => sum + size, 0);
 }
 
 /** The values an image counts for, each with the bytes that count. */
-function sharesOf(raw: RawImage, dimension: Dimension): readonly (readonly [value: string, bytes: number])[] {
-    const entries = namedEntries(raw);
-    const bytes = bytesOf(entries);
+function sharesOf(
+    image: CountedImage,
+    dimension: Dimension,
+): readonly (readonly [value: string, bytes: number])[] {
+    const { files, channels } = image;
+    const bytes = bytesOf(files);
     switch (dimension) {
         case 'owner':
         case 'type':
         case 'os':
         case 'state':
-            return [[raw[dimension], bytes]];
-        case 'channel': {
-            const channels = raw.channels ?? [];
+            return [[image[dimension], bytes]];
+        case 'channel':
             return channels.length === 0 ? [[NONE, bytes]] : channels.map((channel) => [channel, bytes]);
-        }
         case 'stor': {
-            const stors = new Set(entries.map(({ entry }) => storageNameOf(entry)));
+            const stors = new Set(files.map(({ stor }) => stor));
             return stors.size === 0
                 ? [[NONE, 0]]
-                : [...stors].map((stor) => [
-                      stor,
-                      bytesOf(entries.filter(({ entry }) => storageNameOf(entry) === stor)),
-                  ]);
+                : [...stors].map((stor) => [stor, bytesOf(files.filter((file) => file.stor === stor))]);
         }
     }
 }
@@ -70,32 +66,47 @@ export class ImageStatistics {
     readonly #by: ReadonlyMap<Dimension, Map<string, Count>>;
     readonly #origins = new Map<string, string | undefined>();
     readonly #inactive = new Set<string>();
+    readonly #uncounted = new Set<string>();
+    #untoldIcons = 0;
     #largest: readonly LargeImage[] = [];
 
     constructor(dimensions: readonly Dimension[]) {
         this.#by = new Map(dimensions.map((dimension) => [dimension, new Map<string, Count>()]));
     }
 
-    add(raw: RawImage): void {
-        const { uuid, name, version, origin } = raw;
-        const bytes = bytesOf(namedEntries(raw));
+    /** Takes in an image; one that is not in the channel asked for only as the origin of others. */
+    take(image: CountedImage, channel: string | undefined): void {
+        if (channel === undefined || image.channels.includes(channel)) {
+            this.add(image);
+        } else {
+            this.#relate(image);
+            this.#uncounted.add(image.uuid);
+        }
+    }
+
+    add(image: CountedImage): void {
+        this.#relate(image);
+        const { uuid, name, version } = image;
+        const bytes = bytesOf(image.files);
+        this.#untoldIcons += image.hasUntoldIcon ? 1 : 0;
         this.total.images += 1;
         this.total.bytes += bytes;
         for (const [dimension, counts] of this.#by) {
-            for (const [value, share] of sharesOf(raw, dimension)) {
+            for (const [value, share] of sharesOf(image, dimension)) {
                 const count = counts.get(value) ?? { images: 0, bytes: 0 };
                 counts.set(value, { images: count.images + 1, bytes: count.bytes + share });
             }
-        }
-        this.#origins.set(uuid, origin);
-        if (!isActive(raw)) {
-            this.#inactive.add(uuid);
         }
         if (bytes > (this.#largest[LARGEST - 1]?.bytes ?? 0)) {
             this.#largest = [...this.#largest, { uuid, name, version, bytes }]
                 .sort((a, b) => b.bytes - a.bytes)
                 .slice(0, LARGEST);
         }
+    }
+
+    /** Icons whose bytes are not in any number. */
+    get untoldIcons(): number {
+        return this.#untoldIcons;
     }
 
     get largest(): readonly LargeImage[] {
@@ -115,8 +126,10 @@ export class ImageStatistics {
         const known = new Map<string, number | undefined>();
         const counts = new Map<number | undefined, number>();
         for (const uuid of this.#origins.keys()) {
-            const depth = this.#depthOf(uuid, known);
-            counts.set(depth, (counts.get(depth) ?? 0) + 1);
+            if (!this.#uncounted.has(uuid)) {
+                const depth = this.#depthOf(uuid, known);
+                counts.set(depth, (counts.get(depth) ?? 0) + 1);
+            }
         }
         return new Map([...counts].sort(([a = Infinity], [b = Infinity]) => a - b));
     }
@@ -124,8 +137,9 @@ export class ImageStatistics {
     /** Origins that are missing or not active, those of the most images first. */
     get deadOrigins(): readonly DeadOrigin[] {
         const images = new Map<string, number>();
-        for (const origin of this.#origins.values()) {
-            if (origin !== undefined && (!this.#origins.has(origin) || this.#inactive.has(origin))) {
+        for (const [uuid, origin] of this.#origins) {
+            const isDead = origin !== undefined && (!this.#origins.has(origin) || this.#inactive.has(origin));
+            if (isDead && !this.#uncounted.has(uuid)) {
                 images.set(origin, (images.get(origin) ?? 0) + 1);
             }
         }
@@ -136,6 +150,13 @@ export class ImageStatistics {
                 reason: this.#origins.has(uuid) ? 'not active' : 'missing',
                 images: count,
             }));
+    }
+
+    #relate({ uuid, origin, isActive }: CountedImage): void {
+        this.#origins.set(uuid, origin);
+        if (!isActive) {
+            this.#inactive.add(uuid);
+        }
     }
 
     #depthOf(uuid: string, known: Map<string, number | undefined>): number | undefined {

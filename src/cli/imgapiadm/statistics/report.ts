@@ -4,18 +4,32 @@ import type { Dimension, ImageStatistics } from './image-statistics.js';
 import type { DirectoryUse, FreeSpace, SideDirectory } from './space.js';
 import type { StrayFiles } from './stray-files.js';
 
+/** What the API of a server does not tell, and the words for it. */
+const LEFT_OUT = {
+    icons: 'bytes of icons',
+    strays: 'files that no manifest names, and damaged ones',
+    directories: 'directories',
+    unreadable: 'records that cannot be read',
+    space: 'free space',
+} as const;
+
+export type LeftOut = keyof typeof LEFT_OUT;
+
 /** All that was counted. */
 export interface Statistics {
     readonly images: ImageStatistics;
     readonly dimensions: readonly Dimension[];
-    /** Records that cannot be read. */
-    readonly unreadable: number;
-    /** Absent: not asked for, or interrupted. */
+    /** Records that cannot be read; absent: nobody can tell. */
+    readonly unreadable?: number;
+    /** Absent: not asked for, not to be seen, or interrupted. */
     readonly strays?: StrayFiles;
-    /** Storages that cannot be listed now. */
-    readonly away: readonly string[];
+    /** Storages that cannot be listed now; absent: none was to be listed. */
+    readonly away?: readonly string[];
     readonly directories?: ReadonlyMap<SideDirectory, DirectoryUse>;
-    readonly space: FreeSpace;
+    /** Absent: nobody can tell. */
+    readonly space?: FreeSpace;
+    /** Absent: nothing, as the data themselves were looked at. */
+    readonly leftOut?: readonly LeftOut[];
     readonly interrupted: boolean;
 }
 
@@ -34,6 +48,18 @@ function depthText(depth: number | undefined): string {
 
 function useRows(uses: Iterable<readonly [string, DirectoryUse]>): Row[] {
     return [...uses].map(([name, { files, bytes }]) => [name, countText(files, 'file'), bytesText(bytes)]);
+}
+
+function freeRows({ freeBytes, totalBytes, freeInodes, totalInodes }: FreeSpace): Row[] {
+    return [
+        ['bytes', bytesText(freeBytes), `of ${bytesText(totalBytes)}`, percent(freeBytes, totalBytes)],
+        ['inodes', String(freeInodes), `of ${totalInodes}`, percent(freeInodes, totalInodes)],
+    ];
+}
+
+function leftOutText(leftOut: readonly LeftOut[], icons: number): string {
+    const count = icons === 0 ? 'there are none' : `there ${icons === 1 ? 'is 1' : `are ${icons}`}`;
+    return leftOut.map((what) => LEFT_OUT[what] + (what === 'icons' ? ` (${count})` : '')).join('; ');
 }
 
 /** Rows below a title, in columns. */
@@ -59,7 +85,7 @@ export function printText(terminal: Terminal, facts: Statistics): void {
     const { images, dimensions, unreadable, strays, directories, space } = facts;
     const { total, largest, depths, deadOrigins } = images;
     terminal.line(`${countText(total.images, 'image')}, ${bytesText(total.bytes)}`);
-    if (unreadable > 0) {
+    if (unreadable !== undefined && unreadable > 0) {
         terminal.line(`${countText(unreadable, 'record')} that cannot be read: see "imgapiadm fsck"`);
     }
     for (const dimension of dimensions) {
@@ -91,20 +117,10 @@ export function printText(terminal: Terminal, facts: Statistics): void {
         terminal.line(`${countText(strays.damaged, 'file')} missing or damaged: see "imgapiadm check-files"`);
     }
     table(terminal, 'Directories', useRows(directories ?? []));
-    table(terminal, 'Free', [
-        [
-            'bytes',
-            bytesText(space.freeBytes),
-            `of ${bytesText(space.totalBytes)}`,
-            percent(space.freeBytes, space.totalBytes),
-        ],
-        [
-            'inodes',
-            String(space.freeInodes),
-            `of ${space.totalInodes}`,
-            percent(space.freeInodes, space.totalInodes),
-        ],
-    ]);
+    table(terminal, 'Free', space === undefined ? [] : freeRows(space));
+    if (facts.leftOut !== undefined) {
+        terminal.line(`Not told by the API: ${leftOutText(facts.leftOut, images.untoldIcons)}`);
+    }
     if (facts.interrupted) {
         terminal.line('interrupted: not everything was counted');
     }
@@ -112,7 +128,8 @@ export function printText(terminal: Terminal, facts: Statistics): void {
 
 /** The statistics as JSON lines. */
 export function printJson(terminal: Terminal, facts: Statistics): void {
-    const { images, dimensions, unreadable, strays, away, directories, space, interrupted } = facts;
+    const { images, dimensions, unreadable, strays, away, directories, space } = facts;
+    const { leftOut, interrupted } = facts;
     const tell = (document: Readonly<Record<string, unknown>>): void =>
         terminal.line(JSON.stringify(document));
     for (const dimension of dimensions) {
@@ -126,11 +143,12 @@ export function printJson(terminal: Terminal, facts: Statistics): void {
     tell({
         summary: {
             ...images.total,
-            unreadable,
+            ...(unreadable === undefined ? {} : { unreadable }),
             deadOrigins: images.deadOrigins.length,
             ...(strays === undefined ? {} : { damagedFiles: strays.damaged }),
-            away,
+            ...(away === undefined ? {} : { away }),
             ...space,
+            ...(leftOut === undefined ? {} : { leftOut, untoldIcons: images.untoldIcons }),
             interrupted,
         },
     });
