@@ -226,6 +226,39 @@ void t.test('manifests are made again of archived ones', async (t) => {
     t.match(await tree.run('repair', '-y', '--from-archive'), { code: 251, stderr: /which images/ });
 });
 
+void t.test(
+    'of an archived manifest comes a record in its channels, where a server has channels',
+    async (t) => {
+        const channels = ['dev', 'release'].map((name) => ({
+            name,
+            description: name,
+            default: name === 'dev',
+        }));
+        for (const [config, archived, expected] of [
+            [{ channels }, { channels: ['release', 'dev'] }, ['release', 'dev']],
+            [{ channels }, {}, []],
+            [{}, { channels: ['release'] }, undefined],
+        ] as const) {
+            const tree = new DamagedTree(t, config);
+            const lost = newUuid();
+            tree.put(tree.path(lost, 'file0'), FILE);
+            const manifest = {
+                v: 2,
+                uuid: lost,
+                owner: USERS.sdc,
+                name: 'lost',
+                version: '1',
+                state: 'active',
+            };
+            const more = { disabled: false, public: false, type: 'zone-dataset', os: 'smartos', ...archived };
+            tree.put(`archive/${lost.slice(0, 3)}/${lost}.json`, JSON.stringify({ ...manifest, ...more }));
+            const run = await tree.run('repair', '-y', '--from-archive', lost);
+            t.equal(run.code, 0, run.stderr);
+            t.strictSame(tree.json(`manifests/${lost}.raw`)['channels'], expected);
+        }
+    },
+);
+
 void t.test('what keeps the server out', async (t) => {
     const isRoot = process.getuid?.() === 0;
     const tree = new DamagedTree(t);

@@ -4,14 +4,13 @@ import { VALID_FILE_COMPRESSIONS } from '../../../base/constants.js';
 import { uuidPrefix } from '../../../base/directories.js';
 import { compressionByMagic, hasMagic } from '../../../base/magic-bytes.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
-import { manifestRules } from '../../../images/rules.js';
 import { buildOptions } from '../../../images/new-record.js';
 import type { FileArea } from '../../../maintenance/files/file-area.js';
 import type { FileDigests, FoundFile } from '../../../maintenance/files/finding.js';
 import { buildImage } from '../../../manifest/build.js';
 import { isObject } from '../../../manifest/coerce.js';
 import { computeState } from '../../../manifest/state.js';
-import type { JsonObject, JsonValue, RawImage } from '../../../manifest/types.js';
+import type { JsonObject, JsonValue, ManifestRules, RawImage } from '../../../manifest/types.js';
 import { validateRaw } from '../../../manifest/validate.js';
 import type { ServerData } from '../offline/server-data.js';
 import type { OpenFiles } from './open-files.js';
@@ -180,6 +179,11 @@ async function iconEntry(
     };
 }
 
+/** The channels of an image, on a server that has channels: of one archived without any, an operator has to say. */
+function channelsOf({ channels }: JsonObject, rules: ManifestRules): JsonObject {
+    return rules.channels ? { channels: Array.isArray(channels) ? channels : [] } : {};
+}
+
 /**
  * Makes the record of an image again, of its archived manifest and of what its files are (operations 2.4).
  *
@@ -198,15 +202,14 @@ export async function archivedRecord(
     const entries = await fileEntries(files, uuid, manifest, signal);
     const icon = await iconEntry(files, uuid, signal);
     const { state } = manifest;
-    const data = Object.entries(manifest).filter(([key]) => !OF_STATE.has(key));
-    const raw = buildImage('import', Object.fromEntries(data), buildOptions(images));
+    const kept = Object.fromEntries(Object.entries(manifest).filter(([key]) => !OF_STATE.has(key)));
+    const options = buildOptions(images);
+    const raw = buildImage('import', { ...kept, ...channelsOf(manifest, options.rules) }, options);
     const activated = entries.length > 0 && (!keepsState || state === 'active' || state === 'disabled');
     const disabled = activated && (!keepsState || manifest['disabled'] === true);
-    const channels = Array.isArray(manifest['channels']) ? { channels: manifest['channels'] } : {};
     const published = raw.published_at ?? entries[0]?.['mtime'];
     const record = {
         ...raw,
-        ...channels,
         activated,
         disabled,
         state: computeState({ activated, disabled }),
@@ -214,5 +217,5 @@ export async function archivedRecord(
         ...(entries.length === 0 ? {} : { files: entries }),
         ...(icon === undefined ? {} : { icon }),
     };
-    return validateRaw(record, manifestRules(images.config.current), 'lenient');
+    return validateRaw(record, options.rules, 'lenient');
 }
