@@ -1,12 +1,18 @@
 // The SMF manifests (operations 4.1), as far as anything but SMF can judge them.
 import { execFileSync, spawnSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import t, { type Test } from 'tap';
+import { hitchConfig } from '#lib/cli/scripts/front-server-samples.js';
+import { runAs, writePair } from '../helpers/front-server.js';
+import { missingPrograms, programPath } from '../helpers/programs.js';
+import { selfSigned } from '../helpers/self-signed.js';
 import { eventually, freePort, PROJECT_ROOT } from '../helpers/server-process.js';
 
 const XMLLINT = '/usr/bin/xmllint';
-const HAPROXY = '/usr/sbin/haproxy';
 const DIRECTORY = join(PROJECT_ROOT, 'smf', 'manifests');
 const WAIT_MS = 20_000;
 
@@ -23,11 +29,16 @@ function method(manifest: string, name: string): { readonly exec: string; readon
     return { exec: ask(manifest, `${path}/@exec`), seconds: ask(manifest, `${path}/@timeout_seconds`) };
 }
 
+/** A property that methods use. */
+function property(manifest: string, key: string): string {
+    return ask(manifest, `//property_group[@name="application"]/propval[@name="${key}"]/@value`);
+}
+
 const skip = existsSync(XMLLINT) ? false : 'xmllint is not installed';
 
-await t.test('what both say', { skip }, (t) => {
+await t.test('what all say', { skip }, (t) => {
     const names = readdirSync(DIRECTORY);
-    t.strictSame(names.sort(), ['haproxy-standalone.xml', 'imgapi.xml']);
+    t.strictSame(names.sort(), ['haproxy-standalone.xml', 'hitch-standalone.xml', 'imgapi.xml']);
     for (const name of names) {
         const linted = spawnSync(XMLLINT, ['--nonet', '--noout', join(DIRECTORY, name)], {
             encoding: 'utf8',
@@ -75,12 +86,16 @@ frontend front
 `;
 }
 
-/** Runs a method of the manifest of HAProxy as SMF does, with the paths of this machine. */
-function runner(test: Test, paths: Readonly<Record<string, string>>): (name: string) => number | null {
+/** Runs a method of a front server's manifest as SMF does, with the paths of this machine. */
+function runner(
+    test: Test,
+    front: 'haproxy' | 'hitch',
+    paths: Readonly<Record<string, string>>,
+): (name: string) => number | null {
     return (name) => {
-        const { exec } = method('haproxy-standalone.xml', name);
+        const { exec } = method(`${front}-standalone.xml`, name);
         const command = exec
-            .replaceAll('/opt/local/sbin/haproxy', HAPROXY)
+            .replaceAll(`/opt/local/sbin/${front}`, programPath(front) ?? front)
             .replace(/%\{(\w+)\}/g, (_token, key: string) => paths[key] ?? 'no such property');
         const { status, stderr } = spawnSync('/bin/sh', ['-c', `exec ${command}`], { encoding: 'utf8' });
         test.comment(`${name}: ${status} ${stderr}`);
@@ -88,15 +103,13 @@ function runner(test: Test, paths: Readonly<Record<string, string>>): (name: str
     };
 }
 
-const noHaproxy = existsSync(HAPROXY) ? skip : 'haproxy is not installed';
+const noHaproxy = skip || missingPrograms('haproxy');
 
 await t.test('HAProxy', { skip: noHaproxy }, async (t) => {
     const name = 'haproxy-standalone.xml';
     t.equal(ask(name, '/service_bundle/service/@name'), 'site/haproxy');
-    const property = (key: string): string =>
-        ask(name, `//property_group[@name="application"]/propval[@name="${key}"]/@value`);
-    t.equal(property('config_file'), '/opt/smartdc/imgapi/etc/standalone/haproxy.cfg');
-    t.equal(property('pid_file'), '/var/run/haproxy.pid');
+    t.equal(property(name, 'config_file'), '/opt/smartdc/imgapi/etc/standalone/haproxy.cfg');
+    t.equal(property(name, 'pid_file'), '/var/run/haproxy.pid');
 
     const directory = t.testdir({});
     const paths = { config_file: join(directory, 'haproxy.cfg'), pid_file: join(directory, 'haproxy.pid') };
@@ -106,7 +119,7 @@ await t.test('HAProxy', { skip: noHaproxy }, async (t) => {
             const answer = await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined);
             return (await answer?.text()) === word;
         });
-    const run = runner(t, paths);
+    const run = runner(t, 'haproxy', paths);
     writeFileSync(paths.config_file, haproxyConfig(port, 'one'));
     t.equal(run('start'), 0);
     const pid = Number(readFileSync(paths.pid_file, 'utf8'));
@@ -119,4 +132,51 @@ await t.test('HAProxy', { skip: noHaproxy }, async (t) => {
     writeFileSync(paths.config_file, 'nonsense\n');
     t.not(run('refresh'), 0, 'a configuration that is wrong is not loaded');
     await says('two');
+});
+
+/** The certificate that is shown on a port; `undefined`: nobody listens. */
+async function certificateOn(port: number): Promise<string | undefined> {
+    const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+    try {
+        await once(socket, 'secureConnect');
+        return socket.getPeerX509Certificate()?.fingerprint256;
+    } catch {
+        return undefined;
+    } finally {
+        socket.destroy();
+    }
+}
+
+await t.test('hitch', { skip: skip || missingPrograms('hitch') }, async (t) => {
+    const name = 'hitch-standalone.xml';
+    t.equal(ask(name, '/service_bundle/service/@name'), 'site/hitch');
+    t.equal(property(name, 'config_file'), '/opt/smartdc/imgapi/etc/standalone/hitch.conf');
+    t.equal(property(name, 'pid_file'), '/var/run/hitch.pid');
+    t.equal(method(name, 'stop').exec, ':kill');
+
+    const directory = t.testdir({});
+    const paths = { config_file: join(directory, 'hitch.conf'), pid_file: join(directory, 'hitch.pid') };
+    const [port, proxyPort] = [await freePort(), await freePort()];
+    const pem = join(directory, 'cert.pem');
+    const put = (): string => {
+        const pair = selfSigned('localhost');
+        writePair(pem, pair);
+        return new X509Certificate(pair.certificate).fingerprint256;
+    };
+    const shows = (fingerprint: string): Promise<unknown> =>
+        eventually('the certificate', WAIT_MS, async () => (await certificateOn(port)) === fingerprint);
+    const run = runner(t, 'hitch', paths);
+    const first = put();
+    writeFileSync(paths.config_file, hitchConfig({ ...runAs, pem, port, proxyPort }));
+    t.equal(run('start'), 0);
+    const pid = Number(readFileSync(paths.pid_file, 'utf8'));
+    t.teardown(() => process.kill(pid));
+    await shows(first);
+    const second = put();
+    t.equal(run('refresh'), 0);
+    await shows(second);
+    t.equal(Number(readFileSync(paths.pid_file, 'utf8')), pid, 'the same master process');
+    writeFileSync(paths.config_file, 'nonsense\n');
+    t.not(run('refresh'), 0, 'a configuration that is wrong is not loaded');
+    await shows(second);
 });
