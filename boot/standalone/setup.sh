@@ -59,18 +59,29 @@ for key in "$data"/etc/imgapi-*.id_ecdsa{,.pub}; do
     if [[ -e $key ]]; then ln -sf "$key" "$root/root/.ssh/"; fi
 done
 
-step "log rotation: a file an hour, kept for a week"
+step "log rotation: a file an hour, kept for a week, and uploaded if there is a Manta"
 mkdir -p "$root/var/log/triton"
-for log in imgapi haproxy; do
-    logadm -w $log -C 168 -c -p 1h -t "$root/var/log/triton/${log}_\$nodename_%FT%H:%M:%S.log" "/var/svc/log/*$log*.log"
-done
+rotate() {
+    local name=$1 files=$2
+    # shellcheck disable=SC2016  # logadm fills in the name of the node
+    logadm -w "$name" -C 168 -c -p 1h -t "/var/log/triton/${name}_"'$nodename_%FT%H:%M:%S.log' \
+        -a "$prefix/tools/standalone/tritonpostlogrotate.sh -q $name" "$files"
+}
+for name in imgapi haproxy; do rotate $name "/var/svc/log/*$name*.log"; done
+for name in imgapi-backup imgapi-logupload; do rotate $name "/var/log/$name.log"; done
 
-step "hourly tasks"
+step "hourly and daily tasks"
+# Lines of an earlier run, or of an image before this one, go.
+others=$(crontab -l 2> /dev/null |
+    grep -v -e logadm -e imgapi-standalone-backup -e tritonlogupload -e fetch-pkg-vulnerabilities || true)
 {
-    # Lines of an earlier run, or of an image before this one, go.
-    crontab -l 2> /dev/null | grep -v -e logadm -e imgapi-standalone-backup || true
+    if [[ -n $others ]]; then echo "$others"; fi
     echo "0 * * * * /usr/sbin/logadm"
+    echo "1 * * * * $prefix/tools/standalone/tritonlogupload.sh -q -a 5 >> /var/log/imgapi-logupload.log 2>&1"
     echo "17 * * * * $prefix/bin/imgapi-standalone-backup -y >> /var/log/imgapi-backup.log 2>&1"
+    # The list of known vulnerabilities, for "pkg_admin audit".
+    packages=/opt/local/sbin/pkg_admin
+    echo "0 5 * * * [ ! -x $packages ] || $packages fetch-pkg-vulnerabilities > /dev/null 2>&1"
 } | crontab -
 
 step "services"

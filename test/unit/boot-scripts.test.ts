@@ -124,6 +124,7 @@ await t.test('the first boot of a standalone zone, and the next', (t) => {
     const user = userInfo().username;
     writeFileSync(join(data, 'mine'), 'of the service user');
     symlinkSync(join(data, 'mine'), join(data, 'etc/haproxy.cfg'));
+    writeFileSync(join(root, '../crontab'), 'a line of an operator\n10 3 * * * /usr/sbin/logadm\n');
     const output = run('standalone/user-script');
     t.match(output, `configuration ${data}/etc/imgapi.config.json`, 'the set-up understands its options');
     const made = calls();
@@ -137,7 +138,19 @@ await t.test('the first boot of a standalone zone, and the next', (t) => {
     ]) {
         t.ok(made.includes(call), call);
     }
-    t.ok(made.some((call) => /^logadm -w imgapi -C 168 -c -p 1h /.test(call)));
+    const [rotated, offered] = ['/var/log/triton', `${prefix}/tools/standalone/tritonpostlogrotate.sh -q`];
+    for (const [log, files] of [
+        ['imgapi', '/var/svc/log/*imgapi*.log'],
+        ['haproxy', '/var/svc/log/*haproxy*.log'],
+        ['imgapi-backup', '/var/log/imgapi-backup.log'],
+        ['imgapi-logupload', '/var/log/imgapi-logupload.log'],
+    ]) {
+        const template = `${rotated}/${log}_$nodename_%FT%H:%M:%S.log`;
+        const call = `logadm -w ${log} -C 168 -c -p 1h -t ${template} -a ${offered} ${log} ${files}`;
+        t.ok(made.includes(call), call);
+    }
+    const tools = readdirSync(join(PROJECT_ROOT, 'tools/standalone'));
+    t.strictSame(tools, ['tritonlogupload.sh', 'tritonpostlogrotate.sh'], 'they are there');
     const front = join(prefix, 'etc/standalone/haproxy.cfg');
     t.ok(lstatSync(front).isFile(), 'a copy, which the service user cannot change');
     t.equal(readFileSync(front, 'utf8'), 'made by set-up\n', 'of what was not there before, and no link');
@@ -147,7 +160,17 @@ await t.test('the first boot of a standalone zone, and the next', (t) => {
     const files = ['root/.profile', 'etc/motd', '../crontab'];
     const texts = (): readonly string[] => files.map((name) => readFileSync(join(root, name), 'utf8'));
     const before = texts();
-    t.match(before[2], `17 * * * * ${prefix}/bin/imgapi-standalone-backup -y `);
+    t.strictSame(
+        before[2]?.split('\n').map((line) => line.replace(/ >> .*/, '')),
+        [
+            'a line of an operator',
+            '0 * * * * /usr/sbin/logadm',
+            `1 * * * * ${prefix}/tools/standalone/tritonlogupload.sh -q -a 5`,
+            `17 * * * * ${prefix}/bin/imgapi-standalone-backup -y`,
+            '0 5 * * * [ ! -x /opt/local/sbin/pkg_admin ] || /opt/local/sbin/pkg_admin fetch-pkg-vulnerabilities > /dev/null 2>&1',
+            '',
+        ],
+    );
 
     run('standalone/user-script');
     const later = calls();
