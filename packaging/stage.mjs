@@ -136,6 +136,7 @@ writeFileSync(join(to, 'etc/defaults.json'), `${JSON.stringify(mergeSettings({})
 copyProductionModules(root, to, `${values.platform}-${values.arch}`);
 placeNode();
 setPlacesIn('bin', setPlaces);
+setPlacesIn('etc/logrotate', setPlaces);
 setPlacesIn('etc/systemd', (text) => setPlaces(text).replace(/^(User|Group)=imgapi$/gm, `$1=${values.user}`));
 if (values.boot !== undefined && existsSync(join(root, 'boot'))) {
     cpSync(join(root, 'boot'), values.boot, { recursive: true });

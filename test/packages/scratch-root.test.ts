@@ -92,6 +92,10 @@ await t.test('the life of a package', { skip: whyNot ?? false }, async (t) => {
             readdirSync(root.at('/usr/lib/systemd/system')).sort(),
             readdirSync(join(PROJECT_ROOT, 'etc/systemd')).sort(),
         );
+        t.match(
+            root.read('/usr/share/doc/imgapi/examples/imgapi.logrotate'),
+            / \/opt\/smartdc\/imgapi\/tools\//,
+        );
         t.strictSame(manager.calls, ['daemon-reload'], 'nothing is enabled or started, as nothing is set up');
         const version = await root.run(['imgapi', '--version']);
         t.equal(version.stdout, `IMGAPI ${THIS}\n`, version.stderr);

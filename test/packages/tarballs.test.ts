@@ -38,11 +38,16 @@ await t.test('the tarball for zone images', async (t) => {
         ...['bin/imgapiadm', 'bin/imgapi-manta-setup', 'build/node/bin/node', 'build/docs/public/index.html'],
         ...['etc/defaults.json', 'etc/haproxy.cfg.in', 'etc/hitch.conf.in', 'etc/systemd/imgapi@.service'],
         ...['etc/standalone', 'smf/manifests', 'sapi_manifests/imgapi/template', 'tools/prepare-image'],
+        ...['tools/standalone/tritonlogupload.sh', 'tools/standalone/tritonpostlogrotate.sh'],
+        ...['etc/logrotate/imgapi', 'smf/manifests/hitch-standalone.xml'],
         ...['workflows/create-from-vm', 'node_modules/restify/package.json', 'node_modules/spdy/index.js'],
     ]) {
         t.ok(names.has(`${PLACE}/${name}`), name);
     }
-    t.ok(names.has('root/opt/smartdc/boot/setup.sh') && names.has('site'));
+    for (const name of ['setup.sh', 'backup.sh', 'restore.sh', 'standalone/user-script']) {
+        t.ok(names.has(`root/opt/smartdc/boot/${name}`), name);
+    }
+    t.ok(names.has('site'));
     for (const name of ['node_modules/tap', 'node_modules/typescript', 'src', 'test', 'node_modules/.bin']) {
         t.notOk(names.has(`${PLACE}/${name}`), `no ${name}`);
     }
