@@ -243,6 +243,19 @@ void t.test('command lines', async (t) => {
     t.throws(() => restoreOrder(both as Invocation), /give one of them/);
 });
 
+void t.test('what is odd in a record makes no failure of a restore', async (t) => {
+    const place = backupPlace(t, 2);
+    const [name = ''] = readdirSync(join(place.base, 'manifests'));
+    const path = join(place.base, 'manifests', name);
+    const record = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    writeFileSync(path, JSON.stringify({ ...record, tags: ['no=tag'] }));
+    t.match(await place.here('backup', '--dest', place.dest, '-y'), { code: 0 });
+    place.wipe('etc');
+    const restored = await place.here('restore', '--from', place.dest, '-y');
+    t.match(restored, { code: 0 }, restored.stderr);
+    t.match(restored.stdout.join('\n'), /warning: tags: /);
+});
+
 void t.test('a restore that meets data, an empty place, a wrong passphrase', async (t) => {
     const place = backupPlace(t, 4);
     const passphrase = join(place.base, 'etc/backup.passphrase');

@@ -257,6 +257,16 @@ await t.test('channels and owners of a public server', async (t) => {
     for (const [n, changes, expected] of planted)
         t.strictSame(kinds(found, n), expected, JSON.stringify(changes));
     t.strictSame(differences(before, treeOf(base)), []);
+    const odd = ['-c', config, '-q', damagedUuid(6)] as const;
+    for (const [more, code] of [
+        [[], 1],
+        [['--errors-only'], 0],
+        [['--errors-only', damagedUuid(2)], 1],
+    ] as const) {
+        const run = await fsck(...odd, ...more);
+        t.equal(run.code, code, more.join(' '));
+        t.match(run.stdout.at(-1), / 1 warning, /, 'it is shown all the same');
+    }
 
     await check('safe repairs', '--fix-safe', '-y');
     const channels = (n: number) => storedRecord(base, damagedUuid(n)).raw['channels'];

@@ -180,18 +180,26 @@ function report(
     const told = new Report({ terminal, json: parsed.counts.has('json') });
     findings.forEach((finding) => told.add(finding, done.get(finding), ending));
     told.summarize(ending);
-    return interrupt.status ?? (told.isAlarming ? EXIT.findings : EXIT.clean);
+    const isAlarming = told.isAlarming(!parsed.counts.has('errors-only'));
+    return interrupt.status ?? (isAlarming ? EXIT.findings : EXIT.clean);
+}
+
+/** The server to look at; `undefined`: its data. @throws UsageError when it is to change something */
+function readOnlyServer(invocation: Invocation): ServerAccess | undefined {
+    const access = serverInsteadOfData(invocation);
+    const { counts } = invocation.parsed;
+    const change = ['fix-safe', 'assign-default-channel'].find((option) => counts.has(option));
+    if (access !== undefined && change !== undefined) {
+        throw new UsageError(
+            `--${change} changes records as they are stored, which the API does not: use it without --url`,
+        );
+    }
+    return access;
 }
 
 async function run(invocation: Invocation): Promise<number> {
+    const access = readOnlyServer(invocation);
     const order = orderOf(invocation);
-    const access = serverInsteadOfData(invocation);
-    if (access !== undefined && order.fixes !== undefined) {
-        const option = order.fixes === 'channel' ? '--assign-default-channel' : '--fix-safe';
-        throw new UsageError(
-            `${option} changes records as they are stored, which the API does not: use it without --url`,
-        );
-    }
     const { terminal } = invocation;
     const interrupt = new Interrupt();
     const stopListening = interrupt.listen({
@@ -256,6 +264,7 @@ export const fsckCommand: Subcommand = {
             name: 'simple',
             help: ['Look for the files, too: whether they are there and have the right size.'],
         },
+        { name: 'errors-only', help: ['Exit with 1 for errors only; warnings are shown all the same.'] },
         ...CHANGE_OPTIONS,
         ...REPORT_OPTIONS,
         ...DATA_OPTIONS,
@@ -267,8 +276,11 @@ export const fsckCommand: Subcommand = {
         'imgapiadm fsck --url https://images.example.com --user operator --identity ~/.ssh/id_rsa',
     ],
     exitStatuses: [
-        ['0', 'no error and no warning, or none any more; notes alone do no harm'],
-        ['1', 'errors or warnings, or something could not be checked'],
+        [
+            '0',
+            'no error and no warning, or none any more; notes do no harm, nor do warnings with --errors-only',
+        ],
+        ['1', 'errors, or warnings without --errors-only, or something could not be checked'],
         ['252', 'could not run, e.g. because a server is running'],
     ],
     run,

@@ -85,7 +85,7 @@ class RestoreCommand {
 
     async execute(): Promise<number> {
         const { signal } = this.#interrupt;
-        this.#interrupt.listen({
+        const deafen = this.#interrupt.listen({
             onFirst: () => this.#note('stopping; run it again to go on'),
             onSecond: () => undefined,
         });
@@ -101,6 +101,8 @@ class RestoreCommand {
                 return this.#interrupt.status;
             }
             return await this.#explained(error);
+        } finally {
+            deafen();
         }
     }
 
@@ -242,7 +244,9 @@ class RestoreCommand {
         if (this.#counts.files === 0 || !existsSync(places.config)) {
             return true;
         }
-        const args = ['--simple', '--quiet', ...(json ? ['--json'] : []), '--config', places.config];
+        // What is only odd was so before.
+        const options = ['--simple', '--errors-only', '--quiet', ...(json ? ['--json'] : [])];
+        const args = [...options, '--config', places.config];
         const parsed = parseOptions(fsckCommand.options, args);
         this.#say('Checking the records:');
         return (await fsckCommand.run({ ...this.#invocation, parsed })) === EXIT.clean;

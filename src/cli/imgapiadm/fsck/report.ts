@@ -33,9 +33,9 @@ export class Report {
         this.#json = json;
     }
 
-    /** Whether anything is left that the exit status tells of: a note is none. */
-    get isAlarming(): boolean {
-        return this.#counts.error + this.#counts.warn > 0;
+    /** Whether anything is left that the exit status tells of: a note is none, a warning only if it counts. */
+    isAlarming(warningsCount: boolean): boolean {
+        return this.#counts.error + (warningsCount ? this.#counts.warn : 0) > 0;
     }
 
     add(finding: Finding, repaired: Repaired | undefined, ending: Ending): void {
