@@ -68,7 +68,11 @@ rotate() {
         -a "$prefix/tools/standalone/tritonpostlogrotate.sh -q $name" "$files"
 }
 for name in imgapi haproxy; do rotate $name "/var/svc/log/*$name*.log"; done
-for name in imgapi-backup imgapi-logupload; do rotate $name "/var/log/$name.log"; done
+for name in imgapi-backup imgapi-logupload; do
+    # Rotated from the first hour on, whatever was done by then.
+    touch "$root/var/log/$name.log"
+    rotate $name "/var/log/$name.log"
+done
 
 step "hourly and daily tasks"
 # Lines of an earlier run, or of an image before this one, go.

@@ -149,6 +149,7 @@ await t.test('the first boot of a standalone zone, and the next', (t) => {
         const call = `logadm -w ${log} -C 168 -c -p 1h -t ${template} -a ${offered} ${log} ${files}`;
         t.ok(made.includes(call), call);
     }
+    t.strictSame(readdirSync(join(root, 'var/log')), ['imgapi-backup.log', 'imgapi-logupload.log', 'triton']);
     const tools = readdirSync(join(PROJECT_ROOT, 'tools/standalone'));
     t.strictSame(tools, ['tritonlogupload.sh', 'tritonpostlogrotate.sh'], 'they are there');
     const front = join(prefix, 'etc/standalone/haproxy.cfg');

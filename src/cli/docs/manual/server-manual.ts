@@ -50,6 +50,10 @@ export const SERVER_FILES: Items = [
         'run/deletes/, run/uploads/, run/clones/, run/exports/',
         'Journals of what is to be finished or undone after a crash.',
     ],
+    [
+        'run/restored.marker, run/backup.status, run/logupload.status',
+        'Whether a restore was run, and how the last backup and upload of logs ended; see imgapiadm status.',
+    ],
     ['data-version', 'Form of the data.'],
 ];
 
