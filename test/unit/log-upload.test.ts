@@ -312,6 +312,21 @@ void t.test('an upload that is told to stop, while it waits and while Manta hang
     t.strictSame(place.waiting(), []);
 });
 
+void t.test('an upload that is killed when Manta has the log', async (t) => {
+    const place = await logPlace(t);
+    const file = hoursAgo(1);
+    place.offer(file, 'text');
+    const hold = place.area.double.hold({ kind: 'put' }, 'after');
+    const killed = place.start('tritonlogupload.sh');
+    await hold.arrived();
+    killed.child.kill('SIGKILL');
+    await killed.exited;
+    hold.resume();
+    t.strictSame(place.waiting(), [file]);
+    t.match(await place.upload(), { code: 0, stdout: [/uploaded to/, /Uploaded 1 file/] });
+    t.strictSame([place.waiting(), stored(place).length], [[], 1], 'it is there once');
+});
+
 const ROOT_ONLY = process.getuid?.() === 0 ? false : 'only root can be two users';
 
 void t.test('run by root: as the owner of the data', { skip: ROOT_ONLY }, async (t) => {
