@@ -26,7 +26,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values } = parseArgs({
     options: {
         to: { type: 'string' },
-        // Where the tree will be, and its data; written into units and the first lines of scripts.
+        // Where the tree will be, and its data; written into units and scripts.
         prefix: { type: 'string', default: '/opt/smartdc/imgapi' },
         data: { type: 'string', default: '/data/imgapi' },
         user: { type: 'string', default: 'imgapi' },
@@ -78,10 +78,19 @@ function writePackageFacts() {
     writeFileSync(join(to, 'package.json'), `${text}\n`);
 }
 
+/**
+ * First lines of a script that runs with the node beside it, wherever the tree is unpacked: a command to a shell,
+ * a word and a comment to node.
+ */
+const OWN_NODE = [
+    '#!/bin/sh',
+    `':' //; exec "$(dirname -- "$(readlink -f -- "$0")")/../build/node/bin/node" "$0" "$@"`,
+].join('\n');
+
 /** Units and scripts say where things are. */
 function setPlaces(text) {
     return text
-        .replace(/^#!\/usr\/bin\/env node$/m, `#!${values.prefix}/build/node/bin/node`)
+        .replace(/^#!\/usr\/bin\/env node$/m, () => OWN_NODE)
         .replaceAll('/opt/smartdc/imgapi', values.prefix)
         .replaceAll('/data/imgapi', values.data);
 }

@@ -1,6 +1,6 @@
 // Packages are the same bytes whoever makes them, and hold what the server needs and no more (operations 5.2, 5.3).
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { sha1Hex } from '../helpers/images.js';
@@ -63,4 +63,13 @@ await t.test('the tarball for zone images', async (t) => {
         cwd: join(tree, PLACE),
     });
     t.pass('every library can be loaded');
+
+    // Where it was unpacked, with the node beside it and none in PATH, and called through a link.
+    const node = join(tree, PLACE, 'build/node/bin/node');
+    rmSync(node, { force: true });
+    symlinkSync(process.execPath, node);
+    const linked = join(base, 'a program');
+    symlinkSync(join(tree, PLACE, 'bin/imgapiadm'), linked);
+    const version = execFileSync(linked, ['--version'], { encoding: 'utf8', env: { PATH: '/usr/bin:/bin' } });
+    t.match(version, /^imgapiadm \d/);
 });
