@@ -16,7 +16,7 @@ import t from 'tap';
 import { LogUpload } from '#lib/cli/imgapiadm/logs/log-upload.js';
 import { distantDirectory, rotatedLog } from '#lib/cli/imgapiadm/logs/rotated-logs.js';
 import { runTool } from '../helpers/admin-tool.js';
-import { fileOf, logPlace, NODE, stored, type LogPlace } from '../helpers/log-place.js';
+import { fileOf, logPlace, NODE, stored } from '../helpers/log-place.js';
 import { eventually, PROJECT_ROOT } from '../helpers/server-process.js';
 import type { SubcommandExit } from '../helpers/subcommand-run.js';
 
