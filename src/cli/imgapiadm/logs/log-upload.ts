@@ -113,9 +113,9 @@ export class LogUpload {
         const { objects, signal } = this.#options;
         if ((await objects.stat(path)) === undefined) {
             try {
-                return await this.#use(file, (bytes) =>
-                    storeInManta(objects, path, bytes, { ifNew: true, signal }),
-                );
+                return await this.#use(file, async (bytes) => {
+                    await storeInManta(objects, path, bytes, { ifNew: true, signal });
+                });
             } catch (error) {
                 // Somebody was faster: perhaps our own call, whose answer was lost.
                 if (!(error instanceof ObjectStoreError && error.status === PRECONDITION_FAILED)) {
