@@ -23,8 +23,8 @@ export const SERVER_OPTIONS: readonly CommandOption[] = [
     {
         name: 'check',
         help: [
-            'Check the configuration, print its problems, one a line, and exit:',
-            '0 if there are none, else 2.',
+            'Check the configuration, then the certificate and keys it names, print',
+            'the problems, one a line, and exit: 0 if there are none, else 2.',
         ],
     },
     {
