@@ -5,12 +5,17 @@ import { forEachParallel } from '../../base/parallel.js';
 import { unlessMissing } from '../../base/unless-missing.js';
 import type { Invocation, Subcommand } from './command.js';
 import { REPORT_OPTIONS } from './common-options.js';
-import { CONFIG_OPTION } from './config-path.js';
 import { failureText } from './failure-text.js';
 import { DIRECTORY_OPTION, directoryOption, requireOther } from './manifests/directory-option.js';
+import { channelsOf } from './fsck/channel-check.js';
+import { DATA_OPTIONS, serverInsteadOfData, wantedChannel } from './offline/data-options.js';
 import { titleOf, type ResultWords } from './records/record-report.js';
-import { runOnRecords, type RecordParts } from './records/record-run.js';
+import { reportOnRecords, runOnRecords, type RecordParts, type ReportParts } from './records/record-run.js';
+import { openShownRecords, type ShownRecords } from './records/shown-records.js';
 import type { StoredEntry } from './records/stored-records.js';
+import type { ServerAccess } from './server-access.js';
+import { countText } from './quantities.js';
+import type { Terminal } from './terminal.js';
 import { uuidArguments } from './uuid-arguments.js';
 
 /** Files written at the same time. */
@@ -37,6 +42,8 @@ interface Order {
     readonly directory: string;
     readonly force: boolean;
     readonly dryRun: boolean;
+    /** Only images in this one; `undefined`: all. */
+    readonly channel: string | undefined;
 }
 
 /** Writes one record, unless the file is there. @throws the file system's error */
@@ -55,23 +62,33 @@ async function exportOne(uuid: string, text: string, { directory, force, dryRun 
     return dryRun ? 'would-export' : 'exported';
 }
 
-async function take(entry: StoredEntry, order: Order, { report }: RecordParts<Result>): Promise<void> {
+/** @returns whether it is one of those that are wanted */
+async function take(
+    entry: StoredEntry,
+    order: Order,
+    { report }: Pick<ReportParts<Result>, 'report'>,
+): Promise<boolean> {
     if (entry.kind !== 'record') {
         if (entry.kind === 'unparsable') {
             report.add({ place: entry.file, result: 'unusable', reason: entry.reason });
         }
-        return;
+        return true;
     }
-    const { uuid, text } = entry;
+    const { uuid, text, current } = entry;
+    if (order.channel !== undefined && !channelsOf(current).includes(order.channel)) {
+        return false;
+    }
     const facts = { place: uuid, image: titleOf(entry) };
     try {
         report.add({ ...facts, result: await exportOne(uuid, text, order) });
     } catch (error) {
         report.add({ ...facts, result: 'failed', reason: failureText(error) });
     }
+    return true;
 }
 
-async function work(order: Order, uuids: readonly string[], parts: RecordParts<Result>): Promise<void> {
+/** Writes what is stored. */
+async function exportData(order: Order, uuids: readonly string[], parts: RecordParts<Result>): Promise<void> {
     const { data, records, report, signal } = parts;
     await requireOther(order.directory, data.directories.manifests);
     if (!order.dryRun) {
@@ -87,11 +104,53 @@ async function work(order: Order, uuids: readonly string[], parts: RecordParts<R
     for (const uuid of uuids) {
         signal.throwIfAborted();
         const entry = await records.find(uuid);
-        if (entry === undefined) {
+        if (entry === undefined || !(await take(entry, order, parts))) {
             report.add({ place: uuid, result: 'absent' });
-        } else {
-            await take(entry, order, parts);
         }
+    }
+}
+
+/** Writes what a running server shows. */
+async function exportShown(
+    shown: ShownRecords,
+    order: Order,
+    uuids: readonly string[],
+    parts: ReportParts<Result>,
+): Promise<void> {
+    const { report, signal } = parts;
+    const wanted = new Set(uuids);
+    const taken = new Set<string>();
+    if (!order.dryRun) {
+        await makeDirectory(order.directory);
+    }
+    parts.progress(uuids.length > 0 ? uuids.length : shown.size);
+    await forEachParallel(shown.entries(), PARALLEL, async (entry) => {
+        signal.throwIfAborted();
+        const { uuid = '' } = entry;
+        if ((wanted.size === 0 || wanted.has(uuid)) && (await take(entry, order, parts))) {
+            taken.add(uuid);
+        }
+    });
+    for (const uuid of uuids.filter((one) => !taken.has(one))) {
+        report.add({ place: uuid, result: 'absent' });
+    }
+    if (shown.hidden > 0 && uuids.length === 0) {
+        const reason = `${countText(shown.hidden, 'record')} that the server cannot use`;
+        report.add({ place: 'manifests/', result: 'unusable', reason });
+    }
+}
+
+async function exportThrough(
+    access: ServerAccess,
+    order: Order,
+    uuids: readonly string[],
+    { terminal, parts }: { readonly terminal: Terminal; readonly parts: ReportParts<Result> },
+): Promise<void> {
+    const shown = await openShownRecords(access, terminal, parts.signal);
+    try {
+        await exportShown(shown, order, uuids, parts);
+    } finally {
+        await shown.close();
     }
 }
 
@@ -102,12 +161,19 @@ function run(invocation: Invocation): Promise<number> {
         directory: directoryOption(parsed),
         force: counts.has('force'),
         dryRun: counts.has('dry-run'),
+        channel: wantedChannel(invocation),
     };
     const uuids = uuidArguments(positionals);
+    const access = serverInsteadOfData(invocation);
+    if (access !== undefined) {
+        return reportOnRecords(invocation, RESULTS, (parts) =>
+            exportThrough(access, order, uuids, { terminal: invocation.terminal, parts }),
+        );
+    }
     return runOnRecords(invocation, {
         access: 'reading',
         results: RESULTS,
-        run: (parts) => work(order, uuids, parts),
+        run: (parts) => exportData(order, uuids, parts),
     });
 }
 
@@ -123,14 +189,22 @@ export const exportManifests: Subcommand = {
         '',
         'What is in DIR already is left alone: to go on after a break, run it again. Run by root, files are',
         'written as the owner of the base directory.',
+        '',
+        'With --url, writes what a running server shows of its records to whom it lets see its state: on a local',
+        'database only, and only records that the server can use, as it holds them. Records of old servers may',
+        'so be written in the form of today; which ones the server leaves out is not told, but how many. On Moray,',
+        'use it without --url.',
     ],
     options: [
         DIRECTORY_OPTION,
         { name: 'force', help: ['Replace files in DIR that have another content.'] },
         { name: 'dry-run', short: 'n', help: ['Show what would be done, and do nothing.'] },
         ...REPORT_OPTIONS,
-        CONFIG_OPTION,
+        ...DATA_OPTIONS,
     ],
-    examples: ['imgapiadm export-manifests -d /var/tmp/manifests'],
+    examples: [
+        'imgapiadm export-manifests -d /var/tmp/manifests',
+        'imgapiadm export-manifests -d manifests --url https://images.example.com -u operator -i ~/.ssh/id_rsa',
+    ],
     run,
 };

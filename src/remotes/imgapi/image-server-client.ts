@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { HttpClient, JsonRequest, OpenAnswer, OutgoingRequest } from '../../base/http-client.js';
+import { jsonMembers, NoSuchObject, type JsonMember } from '../../base/json-members.js';
 import { discard } from '../../base/http-redirects.js';
 import type { JsonObject } from '../../manifest/types.js';
 import type { StoredFileFacts, StoredFileName } from '../../storage/storage.js';
@@ -26,6 +27,9 @@ const PAGE_SIZE = 100;
 const MAX_PAGE_BYTES = 64 * 1024 * 1024;
 /** All channels, for requests that only read. */
 const EVERY_CHANNEL = '*';
+
+/** Where the state of a server has its records, each as `value` of an object. */
+const RECORDS_OF_STATE = ['db', 'manifestFromUuid'];
 
 /** What an {@link ImageServerClient} is made from. */
 export interface ImageServerClientOptions {
@@ -54,6 +58,21 @@ export class ImageServerClient {
     /** AdminGetState, without records. @throws OutgoingError */
     async state(signal: AbortSignal): Promise<RemoteState> {
         return stateOf(await this.#ask('/state', { query: { db: 'false' }, signal }));
+    }
+
+    /**
+     * The records of AdminGetState as the server holds them, each as it comes and by the name it has there.
+     *
+     * @param maxBytes longest record
+     * @throws NoSuchObject when the server shows none, as on Moray; OutgoingError
+     */
+    async *records(maxBytes: number, signal: AbortSignal): AsyncGenerator<JsonMember, void, undefined> {
+        const answer = await this.#http.open({ ...this.#order('/state'), signal });
+        try {
+            yield* jsonMembers(answer.body, RECORDS_OF_STATE, maxBytes);
+        } catch (error) {
+            throw error instanceof NoSuchObject ? error : answer.failure(error);
+        }
     }
 
     /** GetImage; `undefined`: there is none. @throws OutgoingError */

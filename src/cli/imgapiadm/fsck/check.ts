@@ -46,7 +46,7 @@ export interface Subject {
 /** What a server is like, as far as records depend on it. */
 export interface Place {
     readonly rules: ManifestRules;
-    readonly channels: readonly Pick<Channel, 'name' | 'default'>[] | undefined;
+    readonly channels: readonly (Pick<Channel, 'name'> & Partial<Channel>)[] | undefined;
     /** Milliseconds since the epoch. */
     readonly now: number;
     /** Storages that are set up; `undefined`: nobody can tell. */

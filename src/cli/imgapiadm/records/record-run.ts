@@ -12,22 +12,26 @@ import { openRecords } from './open-records.js';
 import { RecordReport, type ResultWords } from './record-report.js';
 import type { Data, StoredRecords } from './stored-records.js';
 
-/** What work on records is done with. */
-export interface RecordParts<R extends string> {
-    readonly data: ServerData;
-    readonly records: StoredRecords;
-    /** What records must be like. */
-    readonly rules: ManifestRules;
+/** What any work on records is done with. */
+export interface ReportParts<R extends string> {
     readonly report: RecordReport<R>;
     readonly dryRun: boolean;
-    readonly log: Logger;
     /** Aborted by Ctrl-C: nothing more is begun. */
     readonly signal: AbortSignal;
     /** Shows how far the work is, unless nobody wants to know. @param all how many records there are */
     readonly progress: (all: number | undefined) => void;
 }
 
-/** Work on many records. */
+/** What work on the records of opened data is done with. */
+export interface RecordParts<R extends string> extends ReportParts<R> {
+    readonly data: ServerData;
+    readonly records: StoredRecords;
+    /** What records must be like. */
+    readonly rules: ManifestRules;
+    readonly log: Logger;
+}
+
+/** Work on many records of opened data. */
 export interface RecordWork<R extends string> {
     readonly access: DataOrder['access'];
     readonly results: Readonly<Record<R, ResultWords>>;
@@ -36,63 +40,69 @@ export interface RecordWork<R extends string> {
 }
 
 /**
- * Opens the data of a server, works on its records and sums up (operations 2.2). Ctrl-C ends the work after what
- * is under way.
+ * Works on records, wherever they are, and sums up (operations 2.2). Ctrl-C ends the work after what is under
+ * way.
  *
  * @returns the exit status
  */
-export async function runOnRecords<R extends string>(
-    invocation: Invocation,
-    work: RecordWork<R>,
+export async function reportOnRecords<R extends string>(
+    { parsed: { counts }, terminal }: Invocation,
+    results: RecordWork<R>['results'],
+    run: (parts: ReportParts<R>) => Promise<void>,
 ): Promise<number> {
-    const { terminal } = invocation;
     const interrupt = new Interrupt();
     const stopListening = interrupt.listen({
         onFirst: () => terminal.note('stopping after what is under way; once more: at once'),
         onSecond: () => undefined,
     });
-    try {
-        return await workOn(invocation, work, interrupt);
-    } finally {
-        stopListening();
-    }
-}
-
-async function workOn<R extends string>(
-    { parsed, environment, terminal }: Invocation,
-    { access, results, run }: RecordWork<R>,
-    interrupt: Interrupt,
-): Promise<number> {
-    const { counts } = parsed;
     const { signal } = interrupt;
-    const log = terminalLog(terminal);
     const dryRun = counts.has('dry-run');
     const report = new RecordReport<R>({ terminal, json: counts.has('json'), dryRun, results });
-    const path = configPath(parsed, environment);
-    const data = await openServerData({ configPath: path, access: dryRun ? 'reading' : access, log });
-    const { config, directories, images } = data;
     const stops: (() => void)[] = [];
     const progress = (all: number | undefined): void => {
-        stops.push(showCount(terminal, counts.has('quiet'), { count: () => report.records, all: () => all }));
+        const facts = { count: () => report.records, all: () => all };
+        stops.push(showCount(terminal, counts.has('quiet'), facts));
     };
     try {
-        const records = await openRecords({ config, directories, database: images.database, log });
-        const rules = { mode: config.mode, channels: config.channels !== undefined };
+        await run({ report, dryRun, signal, progress });
+    } catch (error) {
+        if (!signal.aborted) {
+            throw error;
+        }
+    } finally {
+        stops.forEach((stop) => stop());
+        stopListening();
+    }
+    report.summarize({ interrupted: signal.aborted });
+    return interrupt.status ?? (report.isBad ? EXIT.findings : EXIT.clean);
+}
+
+/** {@link reportOnRecords}, on the data that the configuration names. */
+export function runOnRecords<R extends string>(
+    invocation: Invocation,
+    { access, results, run }: RecordWork<R>,
+): Promise<number> {
+    const { parsed, environment, terminal } = invocation;
+    const log = terminalLog(terminal);
+    return reportOnRecords(invocation, results, async (parts) => {
+        const data = await openServerData({
+            configPath: configPath(parsed, environment),
+            access: parts.dryRun ? 'reading' : access,
+            log,
+        });
+        const { config, directories, images } = data;
         try {
-            await run({ data, records, rules, report, dryRun, log, signal, progress });
-        } catch (error) {
-            if (!signal.aborted) {
-                throw error;
+            const records = await openRecords({ config, directories, database: images.database, log });
+            const rules = { mode: config.mode, channels: config.channels !== undefined };
+            try {
+                await run({ ...parts, data, records, rules, log });
+            } finally {
+                await records.close();
             }
         } finally {
-            stops.forEach((stop) => stop());
-            await records.close();
+            await data.close();
         }
-        report.summarize({ interrupted: signal.aborted });
-        return interrupt.status ?? (report.isBad ? EXIT.findings : EXIT.clean);
-    } finally {
-        await data.close();
-    }
+    });
 }
 
 /** What the rules find wrong with a field, in one line. */
