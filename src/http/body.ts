@@ -23,14 +23,15 @@ function announcesBody(headers: IncomingHttpHeaders): boolean {
 /**
  * Takes the whole body into memory, at most {@link MAX_BODY_SIZE} bytes.
  *
- * @throws 413, or 400 that nobody reads when the client goes away
+ * @throws 413, or 400 that nobody reads when the client goes away or the request is to stop
  */
-async function collect(request: IncomingMessage): Promise<Buffer> {
+async function collect(request: IncomingMessage, signal: AbortSignal): Promise<Buffer> {
     return new Promise((resolve, reject) => {
         const chunks: Buffer[] = [];
         let size = 0;
         const stop = (): void => {
             request.off('data', take).off('end', end).off('close', gone).off('error', gone);
+            signal.removeEventListener('abort', gone);
         };
         const take = (chunk: Buffer): void => {
             size += chunk.length;
@@ -49,9 +50,10 @@ async function collect(request: IncomingMessage): Promise<Buffer> {
             stop();
             reject(new ApiError('BadRequestError', 'request aborted'));
         };
-        if (request.destroyed) {
+        if (request.destroyed || signal.aborted) {
             gone();
         } else {
+            signal.addEventListener('abort', gone);
             request.on('data', take).on('end', end).on('close', gone).on('error', gone);
         }
     });
@@ -116,11 +118,13 @@ function parse(text: string, mediaType: string): RequestBody {
  * Reads and parses the body of a request, in the order of checks of http-api 1.3. A chunked body
  * without a single byte counts as absent, like one of length 0.
  *
+ * @param signal aborted when nobody wants it any more
  * @param askForBody called once it is sure that the body is wanted, to send `100 Continue`
  * @throws 400 `InvalidContent`, `BadDigest`; 413 `PayloadTooLargeError`
  */
 export async function readRequestBody(
     request: IncomingMessage,
+    signal: AbortSignal,
     askForBody: () => void,
 ): Promise<RequestBody> {
     const { headers } = request;
@@ -131,7 +135,7 @@ export async function readRequestBody(
         throw tooLarge();
     }
     askForBody();
-    const raw = await collect(request);
+    const raw = await collect(request, signal);
     if (raw.length === 0) {
         return ABSENT;
     }

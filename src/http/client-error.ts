@@ -17,7 +17,7 @@ export function clientErrorAnswer(error: NodeJS.ErrnoException): ApiError {
 }
 
 /**
- * Answers where there is no request to answer to, with all standard headers, and closes.
+ * Answers where there is no request to answer to, with all standard headers. The connection is to be closed then.
  *
  * @param headers the standard headers
  */
@@ -32,5 +32,5 @@ export function writeRawError(socket: Duplex, error: ApiError, headers: ReplyHea
         'Content-Length': String(Buffer.byteLength(body)),
     }).map(([name, value]) => `${name}: ${value}\r\n`);
     const status = `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status] ?? ''}\r\n`;
-    socket.end(`${status}${lines.join('')}\r\n${body}`, () => socket.destroy());
+    socket.write(`${status}${lines.join('')}\r\n${body}`);
 }

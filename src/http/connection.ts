@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { HttpLimits } from './limits.js';
+import type { Lingering } from './lingering.js';
 import type { ProxiedPeer } from './proxy-header.js';
 import type { ServerExchange } from './server-exchange.js';
 
@@ -15,9 +16,12 @@ export class Connection {
     readonly proxied: ProxiedPeer | undefined;
     readonly #bytesBefore: number;
     readonly #limit: number;
+    readonly #lingering: Lingering;
+    readonly #destroySoon: () => void;
     readonly #waiting: (() => void)[] = [];
     #busy = false;
     #gone = false;
+    #lingers = false;
     #pending = 0;
     /** The request that came last. */
     latest: IncomingMessage | undefined;
@@ -28,11 +32,15 @@ export class Connection {
     /** Whether an answer with `Connection: close` was given; what is behind it is not looked at. */
     ended = false;
 
-    constructor(socket: Socket, limits: HttpLimits, proxied: ProxiedPeer | undefined) {
+    constructor(socket: Socket, limits: HttpLimits, lingering: Lingering, proxied: ProxiedPeer | undefined) {
         this.socket = socket;
+        this.#lingering = lingering;
         this.proxied = proxied;
         this.#bytesBefore = socket.bytesRead - socket.readableLength;
         this.#limit = limits.pipelined;
+        // What Node's server calls behind the last answer.
+        this.#destroySoon = socket.destroySoon.bind(socket);
+        socket.destroySoon = () => this.end();
         socket.once('close', () => {
             this.#gone = true;
             this.current?.abort(new Error('the client closed the connection'));
@@ -56,7 +64,12 @@ export class Connection {
 
     /** Whether the client can get no answer any more. */
     get gone(): boolean {
-        return this.#gone;
+        return this.#gone || this.#lingers;
+    }
+
+    /** Whether it has got its last answer and waits for the client to stop sending. */
+    get lingers(): boolean {
+        return this.#lingers;
     }
 
     /** Whether the current request is the last one. */
@@ -81,7 +94,7 @@ export class Connection {
             await new Promise<void>((resolve) => this.#waiting.push(resolve));
         }
         this.#busy = true;
-        if (this.#gone || this.ended) {
+        if (this.gone || this.ended) {
             this.leave();
             return false;
         }
@@ -98,5 +111,32 @@ export class Connection {
             return;
         }
         next();
+    }
+
+    /** Closes it behind what was written, which was the last answer; at once if the client cannot be sending. */
+    end(): void {
+        if (this.socket.readableEnded) {
+            this.#destroySoon();
+        } else if (this.broken || this.#pending > 1 || this.latest?.complete === false) {
+            this.#linger();
+        } else if (!this.#lingers) {
+            this.#destroySoon();
+        }
+    }
+
+    /** Closes it, on which nothing is going on; what it has been answered is still to be read. */
+    closeIdle(): void {
+        if (this.latest?.complete === false) {
+            this.#linger();
+        } else if (!this.#lingers) {
+            this.socket.destroy();
+        }
+    }
+
+    #linger(): void {
+        if (!this.gone) {
+            this.#lingers = true;
+            this.#lingering.begin(this.socket);
+        }
     }
 }

@@ -15,7 +15,7 @@ import { type Answer, type AnswerBody, type LinesBody, prepareAnswer } from './s
 import { type ExchangeParts, ServerExchange, splitTarget } from './server-exchange.js';
 import { standardHeaders } from './standard-headers.js';
 import { endResponse, releaseBody, writeBody } from './transmit.js';
-import { discardRest, drainBounded, unreadBody } from './unread-body.js';
+import { discardRest, endsConnection } from './unread-body.js';
 
 /** What the dispatcher works with. */
 export interface DispatcherOptions {
@@ -152,14 +152,15 @@ export class Dispatcher {
             releaseBody(outcome.answer.body);
             return outcome;
         }
-        const unread = unreadBody(exchange.request, exchange.awaitsContinue, this.#options.limits);
-        const close =
-            unread === 'large' || unread === 'unsent' || connection.ending || this.#options.isClosing();
+        const { isClosing, limits } = this.#options;
+        const { awaitsContinue, request } = exchange;
+        const close = endsConnection(request, awaitsContinue, limits) || connection.ending || isClosing();
         connection.ended = close;
         const sent = await this.#writeHead(exchange, outcome, close);
-        const failure = await this.#writeBody(exchange, sent.answer, timers, unread === 'large');
-        if (unread === 'small' || unread === 'none') {
-            discardRest(exchange.request, this.#options.limits);
+        const failure = await this.#writeBody(exchange, sent.answer);
+        timers.sent = performance.now();
+        if (!connection.gone) {
+            discardRest(request, limits);
         }
         return failure === undefined ? sent : { ...sent, error: failure };
     }
@@ -181,34 +182,24 @@ export class Dispatcher {
     }
 
     /** @returns why a stream of lines ended early */
-    async #writeBody(
-        exchange: ServerExchange,
-        answer: Answer,
-        timers: HandlerTimers,
-        drainFirst: boolean,
-    ): Promise<ApiError | undefined> {
-        const { request, response } = exchange;
+    async #writeBody(exchange: ServerExchange, answer: Answer): Promise<ApiError | undefined> {
+        const { response } = exchange;
         const body: AnswerBody = exchange.method === 'HEAD' ? { kind: 'none' } : answer.body;
-        let failure: ApiError | undefined;
         if (body !== answer.body) {
             releaseBody(answer.body);
         }
         if (body.kind === 'lines') {
-            failure = await this.#writeLines(exchange, body);
-        } else if (!drainFirst && body.kind === 'none') {
+            return this.#writeLines(exchange, body);
+        }
+        if (body.kind === 'none') {
             await endResponse(response);
-        } else if (!drainFirst && body.kind === 'whole') {
+        } else if (body.kind === 'whole') {
             await endResponse(response, body.data);
         } else {
             await writeBody(response, body);
-            if (drainFirst) {
-                timers.sent = performance.now();
-                await drainBounded(request, this.#options.limits);
-            }
             await endResponse(response);
         }
-        timers.sent ||= performance.now();
-        return failure;
+        return undefined;
     }
 
     async #writeLines(exchange: ServerExchange, body: LinesBody): Promise<ApiError | undefined> {

@@ -8,10 +8,14 @@ export interface HttpLimits {
     readonly keepAliveMs: number;
     /** How long a connection may be silent while a request or an answer is being sent, ms. */
     readonly inactivityMs: number;
-    /** How much of a refused request's body is read and dropped before closing, bytes (D13). */
+    /** Up to which announced length a body that nobody wants is read to keep the connection, bytes (D13). */
     readonly drainBytes: number;
-    /** How long that may take, ms. */
-    readonly drainMs: number;
+    /** How much a client may still send behind the last answer of a connection before it is cut, bytes (D13). */
+    readonly lingerBytes: number;
+    /** How long it may go on with that, or with a body that nobody wants, ms. */
+    readonly lingerMs: number;
+    /** How long it may send nothing meanwhile, ms. */
+    readonly lingerSilenceMs: number;
     /** How many requests of one connection may wait for their turn. */
     readonly pipelined: number;
     /** After how long without a line a stream gets one that only says it lives, ms (jobs-and-imports 8.3). */
@@ -29,7 +33,9 @@ export const DEFAULT_HTTP_LIMITS: HttpLimits = {
     keepAliveMs: 65_000,
     inactivityMs: 600_000,
     drainBytes: 1_048_576,
-    drainMs: 5_000,
+    lingerBytes: 1_073_741_824,
+    lingerMs: 30_000,
+    lingerSilenceMs: 5_000,
     pipelined: 64,
     silenceMs: 15_000,
     readerMs: 60_000,

@@ -60,6 +60,7 @@ export class ServerExchange implements Exchange {
     #body: Promise<RequestBody> | undefined;
     #bodyValue: RequestBody = { present: false };
     #upload: UploadStream | undefined;
+    #cutOff: Error | undefined;
     #user: string | undefined;
 
     constructor(parts: ExchangeParts) {
@@ -157,6 +158,9 @@ export class ServerExchange implements Exchange {
         if (this.#upload === undefined) {
             this.#sendContinue();
             this.#upload = new UploadStream(this.request);
+            if (this.#cutOff !== undefined) {
+                this.#upload.cutOff(this.#cutOff);
+            }
         }
         return this.#upload;
     }
@@ -175,8 +179,15 @@ export class ServerExchange implements Exchange {
         this.#abort.abort(reason);
     }
 
+    /** Tells them, too, that nothing more of the body will come. */
+    cutOff(reason: Error): void {
+        this.abort(reason);
+        this.#cutOff = reason;
+        this.#upload?.cutOff(reason);
+    }
+
     async #readBody(): Promise<RequestBody> {
-        this.#bodyValue = await readRequestBody(this.request, () => {
+        this.#bodyValue = await readRequestBody(this.request, this.signal, () => {
             this.#sendContinue();
         });
         return this.#bodyValue;

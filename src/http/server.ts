@@ -10,6 +10,7 @@ import { Connection } from './connection.js';
 import { Dispatcher } from './dispatcher.js';
 import { listenOn } from './listen.js';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './limits.js';
+import { Lingering } from './lingering.js';
 import type { RequestMetrics } from './metrics.js';
 import type { ProxiedPeer } from './proxy-header.js';
 import { requestId } from './request-id.js';
@@ -108,6 +109,7 @@ class RestifyHttpServer implements HttpServer {
     readonly #restify: RestifyServer;
     readonly #node: NodeServer;
     readonly #dispatcher: Dispatcher;
+    readonly #lingering: Lingering;
     readonly #connections = new Map<Socket, Connection>();
     readonly #proxied = new WeakMap<Socket, ProxiedPeer>();
     readonly #active = new Set<ServerExchange>();
@@ -120,6 +122,7 @@ class RestifyHttpServer implements HttpServer {
     constructor(options: HttpServerOptions) {
         this.#options = options;
         this.#limits = { ...DEFAULT_HTTP_LIMITS, ...options.limits };
+        this.#lingering = new Lingering(this.#limits);
         this.#hostName = options.hostName ?? hostname();
         this.#dispatcher = new Dispatcher({
             router: new Router(options.routes),
@@ -179,7 +182,7 @@ class RestifyHttpServer implements HttpServer {
     closeIdleConnections(): void {
         this.#node.closeIdleConnections();
         // Node does not count connections as idle that never brought a request.
-        this.#destroyIdle((connection) => connection.unused);
+        this.#closeIdle((connection) => connection.unused);
     }
 
     inFlight(): readonly RequestInFlight[] {
@@ -207,18 +210,19 @@ class RestifyHttpServer implements HttpServer {
             ? new Promise<void>((resolve) => this.#node.once('close', resolve))
             : Promise.resolve();
         this.stopAccepting();
+        this.#lingering.hurry();
         // A request of which only a part has come will not be served any more.
-        this.#destroyIdle(() => true);
+        this.#closeIdle(() => true);
         await closed;
         while (this.#active.size > 0 || this.#connections.size > 0) {
             await new Promise<void>((resolve) => this.#whenQuiet.push(resolve));
         }
     }
 
-    #destroyIdle(condition: (connection: Connection) => boolean): void {
+    #closeIdle(condition: (connection: Connection) => boolean): void {
         for (const connection of this.#connections.values()) {
             if (connection.idle && condition(connection)) {
-                connection.socket.destroy();
+                connection.closeIdle();
             }
         }
     }
@@ -261,7 +265,8 @@ class RestifyHttpServer implements HttpServer {
     }
 
     #connected(socket: Socket): void {
-        this.#connections.set(socket, new Connection(socket, this.#limits, this.#proxied.get(socket)));
+        const proxied = this.#proxied.get(socket);
+        this.#connections.set(socket, new Connection(socket, this.#limits, this.#lingering, proxied));
         socket.on('error', (error) => this.#options.log.debug({ err: error }, 'connection failed'));
         socket.once('close', () => {
             this.#connections.delete(socket);
@@ -314,7 +319,7 @@ class RestifyHttpServer implements HttpServer {
         connection.leave();
         // Also when its last answer was on its way before anybody thought of closing.
         if (connection.idle && (connection.broken || this.#closing)) {
-            connection.socket.destroySoon();
+            connection.end();
         }
         this.#quieter();
     }
@@ -338,6 +343,9 @@ class RestifyHttpServer implements HttpServer {
     #clientError(error: NodeJS.ErrnoException, socket: Socket): void {
         const connection = this.#connections.get(socket);
         this.#options.log.debug({ err: error }, 'connection does not speak HTTP');
+        if (connection?.lingers === true) {
+            return;
+        }
         if (connection === undefined || !socket.writable || error.code === 'ECONNRESET') {
             socket.destroy();
             return;
@@ -348,19 +356,27 @@ class RestifyHttpServer implements HttpServer {
         } else if (pending > 1 || current?.response.headersSent === true) {
             socket.destroy();
         } else {
+            // Who has stopped sending, or was too slow, is not waited for.
+            connection.broken = !socket.readableEnded && error.code !== 'ERR_HTTP_REQUEST_TIMEOUT';
             // With a request pending, it is its body that is malformed.
-            connection.ended = true;
             const id = pending === 0 ? undefined : (current?.requestId ?? requestId(latest?.headers ?? {}));
-            this.#answerRaw(socket, clientErrorAnswer(error), id);
+            this.#answerRaw(connection, clientErrorAnswer(error), id);
         }
     }
 
     #tunnel(request: IncomingMessage, socket: Socket): void {
+        const connection = this.#connections.get(socket);
         const error = new ApiError('MethodNotAllowedError', 'CONNECT is not allowed');
-        this.#answerRaw(socket, error, requestId(request.headers));
+        if (connection === undefined) {
+            socket.destroy();
+        } else {
+            connection.broken = true;
+            this.#answerRaw(connection, error, requestId(request.headers));
+        }
     }
 
-    #answerRaw(socket: Socket, error: ApiError, id: string | undefined): void {
+    /** Answers whatever the connection is waiting for, and ends it. */
+    #answerRaw(connection: Connection, error: ApiError, id: string | undefined): void {
         const facts = {
             serverName: this.#options.config.current.serverName,
             hostName: this.#hostName,
@@ -368,7 +384,12 @@ class RestifyHttpServer implements HttpServer {
             receivedAt: performance.now(),
             close: true,
         };
-        writeRawError(socket, error, standardHeaders(facts));
+        writeRawError(connection.socket, error, standardHeaders(facts));
+        connection.ended = true;
+        connection.end();
+        if (connection.lingers) {
+            connection.current?.cutOff(error);
+        }
     }
 }
 

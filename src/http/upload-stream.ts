@@ -12,13 +12,26 @@ const HIGH_WATER_MARK = 1_048_576;
 export class UploadStream extends Readable {
     readonly #request: IncomingMessage;
     #started = false;
+    #cutOff: Error | undefined;
 
     constructor(request: IncomingMessage) {
         super({ highWaterMark: HIGH_WATER_MARK });
         this.#request = request;
     }
 
+    /** Nothing more will come: whoever reads it, now or later, fails. */
+    cutOff(reason: Error): void {
+        this.#cutOff = reason;
+        if (this.#started) {
+            this.destroy(reason);
+        }
+    }
+
     override _read(): void {
+        if (this.#cutOff !== undefined) {
+            this.destroy(this.#cutOff);
+            return;
+        }
         if (this.#started) {
             this.#request.resume();
             return;

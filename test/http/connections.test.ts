@@ -37,7 +37,7 @@ await t.test('Expect: 100-continue', async (t) => {
 });
 
 await t.test('early errors', async (t) => {
-    const { client, port, server } = await startShell(t, ROUTES, { drainMs: 200 });
+    const { client, port, server } = await startShell(t, ROUTES, { lingerSilenceMs: 200 });
     const small = await client.put(`/images/${UUID}/icon`, Buffer.alloc(100_000));
     t.equal(small.status, 401);
     t.equal(small.header('connection'), 'keep-alive', 'little is passed over and the connection kept');
@@ -54,23 +54,11 @@ await t.test('early errors', async (t) => {
     const silent = await rawExchange(port, `${chunked}${chunk}`);
     t.match(silent, /^HTTP\/1.1 401 /, 'bounded in time');
 
-    const socket = connect(port, '127.0.0.1');
-    let reply = '';
-    socket.on('data', (data: Buffer) => (reply += data.toString()));
-    socket.on('error', () => undefined);
-    socket.write(`PUT /images/${UUID}/icon HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\n\r\n`);
-    await eventually(() => reply.includes('Unauthorized'));
-    t.pass('the answer comes while the body is still being sent');
-    const pump = (): boolean => socket.write(Buffer.alloc(1_000_000));
-    socket.on('drain', pump);
-    pump();
-    await once(socket, 'close');
-    t.ok(socket.bytesWritten < 50_000_000, 'bounded in size');
     await eventually(() => server.inFlight().length === 0);
 });
 
 await t.test('an upload refused on the way', async (t) => {
-    const { client, server } = await startShell(t, ROUTES, { drainMs: 300 });
+    const { client, server } = await startShell(t, ROUTES, { lingerMs: 300 });
     const answer = await client.put(`/images/${UUID}/file`, Buffer.alloc(5_500_000));
     t.strictSame([answer.status, answer.error.code], [400, 'Upload'], 'the client gets to read why');
     t.equal(answer.header('connection'), 'close');
