@@ -22,6 +22,8 @@ export interface ListedObject {
     readonly size: number;
     /** Milliseconds since the epoch. */
     readonly mtime: number;
+    /** Absent: a directory, or the store does not say. */
+    readonly etag?: string;
 }
 
 /** How to store an object. */

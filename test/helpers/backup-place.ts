@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { backupCommand } from '#lib/cli/imgapiadm/backup.js';
@@ -6,7 +6,7 @@ import { EXIT } from '#lib/cli/imgapiadm/command.js';
 import { restoreCommand } from '#lib/cli/imgapiadm/restore.js';
 import { AdminTool, runTool, type ToolExit } from './admin-tool.js';
 import { treeOf, type Tree } from './data-tree.js';
-import { writeFixtures } from './images.js';
+import { imageDirectory, sha1Hex, writeFixtures } from './images.js';
 import { imagesToMigrate, writeSecondFiles, type MigratedImage } from './migration-images.js';
 import { temporaryDirectory } from './server-process.js';
 import { runHere } from './subcommand-run.js';
@@ -45,6 +45,33 @@ function dataOf(base: string): Tree {
             .map(([path, content]) => [`${area}/${path}`, content.replace(/^\d+ /, '')] as const),
     );
     return new Map(files);
+}
+
+/** Puts another file, or icon, into an image of a base directory, in the order in which a server does. */
+export function replaceImageFile(
+    base: string,
+    uuid: string,
+    bytes: Buffer | string,
+    name: 'file0' | 'icon' = 'file0',
+): void {
+    const raw = join(base, 'manifests', `${uuid}.raw`);
+    const write = (path: string, content: Buffer | string): void => {
+        writeFileSync(`${path}.x`, content);
+        renameSync(`${path}.x`, path);
+    };
+    const record = JSON.parse(readFileSync(raw, 'utf8')) as {
+        readonly files?: readonly object[];
+        readonly icon?: object;
+    };
+    const { icon, files: [first, ...others] = [], ...rest } = record;
+    const facts = { size: bytes.length, sha1: sha1Hex(Buffer.from(bytes)) };
+    const isIcon = name === 'icon';
+    write(raw, JSON.stringify({ ...rest, ...(isIcon ? { files: record.files } : { icon }) }));
+    write(join(imageDirectory(base, uuid), name), bytes);
+    const changed = isIcon
+        ? { files: record.files, icon: { ...icon, ...facts } }
+        : { icon, files: [{ ...first, ...facts }, ...others] };
+    write(raw, JSON.stringify({ ...rest, ...changed }));
 }
 
 /** Makes a place with as many images; a restore has been run there. */

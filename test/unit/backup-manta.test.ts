@@ -1,16 +1,18 @@
-import { appendFileSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { newUuid } from '#lib/base/uuid.js';
 import { fileOf, type FileBytes } from '#lib/cli/imgapiadm/backup/backup-files.js';
 import { BackupRun } from '#lib/cli/imgapiadm/backup/backup-run.js';
+import { restoreEtc } from '#lib/cli/imgapiadm/backup/restore-etc.js';
+import type { RestoreSource } from '#lib/cli/imgapiadm/backup/restore-source.js';
 import { MantaTarget } from '#lib/cli/imgapiadm/backup/manta-target.js';
 import { seal, unseal } from '#lib/cli/imgapiadm/backup/sealed-etc.js';
 import type { MantaConnection } from '#lib/remotes/manta/manta-connection.js';
 import { listDirectory } from '#lib/remotes/manta/manta-listing.js';
-import { backupPlace, type BackupPlace } from '../helpers/backup-place.js';
+import { backupPlace, replaceImageFile, type BackupPlace } from '../helpers/backup-place.js';
 import { differences } from '../helpers/data-tree.js';
-import { imageDirectory } from '../helpers/images.js';
+import { imageDirectory, sha1Hex } from '../helpers/images.js';
 import { startMantaArea, type MantaArea } from '../helpers/manta-area.js';
 
 interface MantaBackup extends BackupPlace {
@@ -28,7 +30,7 @@ async function setUp(t: Test, count: number, callTimeoutMs?: number): Promise<Ma
 /** A run with a target that a test has its hands on. */
 function runOn(
     place: MantaBackup,
-    changes: Partial<{ put: (file: FileBytes) => Promise<void>; force: boolean }> = {},
+    changes: Partial<{ put: (file: FileBytes) => Promise<void>; begin: () => void; force: boolean }> = {},
 ) {
     const signal = new AbortController().signal;
     const target = new MantaTarget({
@@ -38,10 +40,19 @@ function runOn(
         parallel: 2,
         signal,
     });
-    const put = target.put.bind(target);
+    const begin = target.begin.bind(target);
+    target.begin = async () => {
+        changes.begin?.();
+        await begin();
+    };
+    const [put, putForRecord] = [target.put.bind(target), target.putForRecord.bind(target)];
     target.put = async (file) => {
         await changes.put?.(file);
         await put(file);
+    };
+    target.putForRecord = async (file) => {
+        await changes.put?.(file);
+        await putForRecord(file);
     };
     const problems: string[] = [];
     const run = new BackupRun({
@@ -64,19 +75,6 @@ function imageOf(place: BackupPlace, index = 0) {
     const uuid = place.images[index]?.fixture.uuid ?? '';
     const path = `images/${uuid.slice(0, 3)}/${uuid}/file0`;
     return { uuid, path, file: join(place.base, path), raw: join(place.base, 'manifests', `${uuid}.raw`) };
-}
-
-/** Puts another file into an image in the order in which a server does. */
-function replaceFile(raw: string, file: string, bytes: string): void {
-    const record = JSON.parse(readFileSync(raw, 'utf8')) as { files?: Record<string, unknown>[] };
-    const [entry] = record.files ?? [];
-    writeFileSync(raw, JSON.stringify({ ...record, files: undefined }));
-    writeFileSync(`${file}.x`, bytes);
-    renameSync(`${file}.x`, file);
-    writeFileSync(
-        raw,
-        JSON.stringify({ ...record, files: [{ ...entry, size: bytes.length, sha1: `of ${bytes}` }] }),
-    );
 }
 
 void t.test('backup to Manta, wipe, restore: every byte is there again', async (t) => {
@@ -109,108 +107,161 @@ void t.test('backup to Manta, wipe, restore: every byte is there again', async (
     t.notOk(place.area.double.objects(place.root).some((path) => path.includes(imageOf(place, 5).uuid)));
 });
 
+/** What a backup has of an image. */
+async function storedOf(
+    { area, root }: MantaBackup,
+    uuid: string,
+): Promise<Readonly<Record<string, string>>> {
+    const paths = area.double.objects(root).filter((path) => path.includes(uuid));
+    const read = async (path: string) =>
+        [path.slice(root.length + 1), (await area.client.read(path)).toString('latin1')] as const;
+    return Object.fromEntries(await Promise.all(paths.map(read)));
+}
+
+/** SHA-1 that the record of an image in a backup has of its first file. */
+function sha1In(stored: Readonly<Record<string, string>>): string | undefined {
+    const [, text = '{}'] = Object.entries(stored).find(([path]) => path.startsWith('manifests/')) ?? [];
+    return (JSON.parse(text) as { files?: { sha1: string }[] }).files?.[0]?.sha1;
+}
+
+/** Has something happen the first time a file is about to be stored. */
+function whenFirst(wanted: string, happen: () => void): { put: (file: FileBytes) => Promise<void> } {
+    let isDone = false;
+    return {
+        put: ({ path }) => {
+            if (path === wanted && !isDone) {
+                isDone = true;
+                happen();
+            }
+            return Promise.resolve();
+        },
+    };
+}
+
+void t.test('a file that is replaced in the middle never breaks what belongs together', async (t) => {
+    const place = await setUp(t, 4);
+    await runOn(place).run.run();
+    const [first, second, third] = [imageOf(place, 3), imageOf(place, 1), imageOf(place, 2)];
+    const icon = first.path.replace('file0', 'icon');
+
+    replaceImageFile(place.base, first.uuid, 'new');
+    const racing = runOn(
+        place,
+        whenFirst(first.path, () => {
+            replaceImageFile(place.base, first.uuid, 'newer');
+            replaceImageFile(place.base, first.uuid, 'other icon', 'icon');
+        }),
+    );
+    await racing.run.run();
+    t.strictSame(racing.problems, []);
+    const stored = await storedOf(place, first.uuid);
+    t.match(stored, { [first.path]: 'newer', [icon]: 'other icon' }, 'read again, as the icon did not fit');
+    t.equal(sha1In(stored), sha1Hex('newer'));
+
+    const record = JSON.parse(readFileSync(third.raw, 'utf8')) as Record<string, unknown>;
+    writeFileSync(third.raw, JSON.stringify({ ...record, files: [{ stor: 'local' }] }));
+    writeFileSync(third.file, 'being');
+    const written = runOn(
+        place,
+        whenFirst(third.path, () => appendFileSync(third.file, ' written')),
+    );
+    await written.run.run();
+    t.strictSame(written.problems, []);
+    t.equal((await storedOf(place, third.uuid))[third.path], 'being written', 'read again');
+
+    replaceImageFile(place.base, second.uuid, 'short-lived');
+    const deleting = runOn(place, {
+        force: true,
+        ...whenFirst(second.path, () => {
+            rmSync(second.raw);
+            rmSync(second.file);
+        }),
+    });
+    await deleting.run.run();
+    t.strictSame(deleting.problems, []);
+    t.equal(sha1In(await storedOf(place, second.uuid)), sha1Hex('short-lived'), 'as it was just before');
+    await runOn(place, { force: true }).run.run();
+    t.strictSame(await storedOf(place, second.uuid), {}, 'the next run takes it away');
+});
+
 void t.test(
-    'a file that is replaced or deleted in the middle never breaks what belongs together',
+    'a record that cannot be read in the middle is stored as it was read, with its files',
     async (t) => {
-        const place = await setUp(t, 3);
+        const place = await setUp(t, 6);
         await runOn(place).run.run();
-        const [first, second] = [imageOf(place, 0), imageOf(place, 1)];
-        const read = (path: string): Promise<string> => place.area.read(`backup/${path}`);
-        const recordIn = async (uuid: string) =>
-            JSON.parse(await read(`manifests/${uuid}.raw`)) as { files?: { sha1: string }[] };
+        const image = imageOf(place);
+        replaceImageFile(place.base, image.uuid, 'new');
+        const breaking = runOn(
+            place,
+            whenFirst(image.path, () => {
+                rmSync(image.raw);
+                // Opened, it fails to be read, whoever tries.
+                symlinkSync('/proc/self/mem', image.raw);
+            }),
+        );
+        await breaking.run.run();
+        t.strictSame(breaking.problems, []);
+        const stored = await storedOf(place, image.uuid);
+        t.equal(stored[image.path], 'new');
+        t.equal(sha1In(stored), sha1Hex('new'));
 
-        replaceFile(first.raw, first.file, 'new');
-        let isReplaced = false;
-        const racing = runOn(place, {
-            put: async ({ path }) => {
-                if (path === first.path && !isReplaced) {
-                    isReplaced = true;
-                    replaceFile(first.raw, first.file, 'newer');
-                }
+        rmSync(image.raw);
+        writeFileSync(image.raw, '{}');
+        writeFileSync(image.file, 'newer');
+        const broken = runOn(place, {
+            begin: () => {
+                rmSync(image.raw);
+                symlinkSync('/proc/self/mem', image.raw);
             },
         });
-        await racing.run.run();
-        t.strictSame(racing.problems, []);
-        t.equal(await read(first.path), 'newer');
-        t.equal((await recordIn(first.uuid)).files?.[0]?.sha1, 'of newer');
-
-        const third = imageOf(place, 2);
-        writeFileSync(third.file, 'being');
-        let isWritten = false;
-        const written = runOn(place, {
-            put: async ({ path }) => {
-                if (path === third.path && !isWritten) {
-                    isWritten = true;
-                    appendFileSync(third.file, ' written');
-                }
-            },
-        });
-        await written.run.run();
-        t.strictSame(written.problems, []);
-        t.equal(await read(third.path), 'being written', 'read again, as it was written to');
-
-        replaceFile(second.raw, second.file, 'short-lived');
-        const deleting = runOn(place, {
-            force: true,
-            put: async ({ path }) => {
-                if (path === second.path) {
-                    rmSync(second.raw, { force: true });
-                    rmSync(second.file, { force: true });
-                }
-            },
-        });
-        await deleting.run.run();
-        t.strictSame(deleting.problems, []);
-        const left = (): string[] =>
-            [...place.area.double.objects(place.root)].filter((path) => path.includes(second.uuid));
-        t.strictSame(left(), [`${place.root}/${second.path}`], 'no record without its file');
-        await runOn(place, { force: true }).run.run();
-        t.strictSame(left(), [], 'the next run takes the file away');
+        await broken.run.run();
+        t.match(broken.problems, [
+            /manifests\/.*\.raw: it cannot be read: .*; the image stays in the backup as it was$/,
+        ]);
+        t.strictSame(await storedOf(place, image.uuid), stored);
     },
 );
 
-void t.test('a file that is lost or cannot be read stays in the backup, and is told of', async (t) => {
-    const place = await setUp(t, 6);
-    await runOn(place).run.run();
-    const lost = imageOf(place, 0);
-    const bytes = readFileSync(lost.file, 'latin1');
-    rmSync(lost.file);
-    const { run, problems } = runOn(place);
-    await run.run();
-    t.strictSame(problems, [`${lost.path}: it is lost; the backup keeps what it has of it`]);
-    t.equal(
-        Buffer.from(await place.area.client.read(`${place.root}/${lost.path}`)).toString('latin1'),
-        bytes,
-    );
-    const again = runOn(place);
-    await again.run.run();
-    t.equal(again.problems.length, 1, 'each time');
-    t.match(await place.here('backup', '-y'), { code: 1 });
-});
-
-void t.test('a record that cannot be read stays as it is in the backup, with its files', async (t) => {
-    const place = await setUp(t, 6);
-    await runOn(place).run.run();
-    const [damaged, other] = [imageOf(place, 0), imageOf(place, 1)];
-    const read = (path: string): Promise<string> => place.area.read(`backup/${path}`);
-    const [file, record] = [await read(damaged.path), await read(`manifests/${damaged.uuid}.raw`)];
-    replaceFile(damaged.raw, damaged.file, 'new');
-    writeFileSync(join(place.base, `images/${other.uuid.slice(0, 3)}/${other.uuid}/icon`), 'an icon');
-    const { run, problems } = runOn(place, {
-        put: async ({ path }) => {
-            if (path.endsWith('/icon')) {
-                rmSync(damaged.raw);
-                // Opened, it fails to be read, whoever tries.
-                symlinkSync('/proc/self/mem', damaged.raw);
+void t.test(
+    'an image that is not what its record says stays as it was, or is left out, and is told of',
+    async (t) => {
+        const place = await setUp(t, 6);
+        const damage: Readonly<Record<string, (image: ReturnType<typeof imageOf>, bytes: Buffer) => void>> = {
+            'it is not there': ({ file }) => rmSync(file),
+            'it has 3 bytes, its record says \\d+': ({ file }) => writeFileSync(file, 'odd'),
+            'its SHA-1 is \\w+, its record says \\w+': ({ file }, bytes) =>
+                writeFileSync(file, Buffer.alloc(bytes.length, 'x')),
+            'it is no record': ({ raw }) => writeFileSync(raw, ''),
+        };
+        for (const [text, what] of Object.entries(damage)) {
+            for (const isFirst of [true, false]) {
+                const image = imageOf(place);
+                const [bytes, record] = [readFileSync(image.file), readFileSync(image.raw)];
+                if (!isFirst) await runOn(place).run.run();
+                const before = await storedOf(place, image.uuid);
+                what(image, bytes);
+                for (const time of ['once', 'each time']) {
+                    const { run, problems } = runOn(place);
+                    await run.run();
+                    const end = isFirst
+                        ? 'the image is left out of the backup'
+                        : 'the image stays in the backup as it was';
+                    t.match(problems, [new RegExp(`${image.uuid}.*${text}; ${end}$`)], `${text}, ${time}`);
+                    t.strictSame(await storedOf(place, image.uuid), before);
+                }
+                writeFileSync(image.file, bytes);
+                writeFileSync(image.raw, record);
+                if (!isFirst) {
+                    for (const path of place.area.double.objects(place.root))
+                        await place.area.client.call('unlink', path);
+                }
             }
-        },
-    });
-    await run.run();
-    t.match(problems, [/manifests\/.*\.raw: it cannot be read: /]);
-    t.equal(await read(damaged.path), file);
-    t.equal(await read(`manifests/${damaged.uuid}.raw`), record);
-    t.equal(problems.length, 1);
-});
+        }
+        rmSync(imageOf(place).file);
+        const told = await place.here('backup', '-y');
+        t.match(told, { code: 1, stdout: [/^Back/, /^Started/, /the image is left out of the backup$/] });
+    },
+);
 
 void t.test('a listing names nothing outside of its directory', async (t) => {
     const listing = (name: string) => {
@@ -240,12 +291,11 @@ void t.test('another host, a refusal, an outage', async (t) => {
 
     t.match(await place.here('backup', '-y'), { code: 0 });
     const before = place.data();
-    replaceFile(imageOf(place).raw, imageOf(place).file, 'x');
+    replaceImageFile(place.base, imageOf(place).uuid, 'x');
     double.inject({ refuse: 503 }, { kind: 'put' });
     t.match(await place.here('backup', '-y'), { code: 1, stderr: /storage is down/i });
     t.equal(readFileSync(join(place.base, 'run/backup.status'), 'utf8'), '1\n');
     double.clearFaults();
-    replaceFile(imageOf(place).raw, imageOf(place).file, before.get(imageOf(place).path) ?? '');
     place.wipe('etc');
     double.inject({ refuse: { status: 403, code: 'AuthorizationFailed', message: 'no' } });
     const refused = await place.here('restore', '-y');
@@ -290,4 +340,26 @@ void t.test('etc is encrypted so that nothing of it shows, and nothing of it can
     await t.rejects(unseal(Buffer.from('{}'), 'x'), /no encrypted backup/);
     const outside = await seal([{ ...files[0]!, path: '../x' }], 'p');
     t.strictSame(await unseal(outside, 'p'), []);
+});
+
+void t.test('etc: nothing outside of it is written', async (t) => {
+    const directory = t.testdir({ etc: {} });
+    const source: RestoreSource = {
+        where: 'here',
+        identity: 'here',
+        list: () => Promise.resolve(new Map()),
+        read: (path, use) => use(fileOf(path, Buffer.from('x'))),
+    };
+    for (const path of ['etc/../x', 'etc//x', 'etc/a/../../x']) {
+        const restore = {
+            etc: join(directory, 'etc'),
+            source,
+            files: new Map([[path, { size: 1 }]]),
+            passphrase: undefined,
+            owner: undefined,
+            onNote: () => undefined,
+        };
+        await t.rejects(restoreEtc(restore), /a file of etc outside of it/, path);
+    }
+    t.strictSame(readdirSync(directory, { recursive: true }), ['etc']);
 });

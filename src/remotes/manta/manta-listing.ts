@@ -17,6 +17,7 @@ interface Line {
     readonly type: string;
     readonly size?: number;
     readonly mtime?: string;
+    readonly etag?: unknown;
 }
 
 function isLine(value: unknown): value is Line {
@@ -109,6 +110,7 @@ export async function* listDirectory(
                 isDirectory: line.type === 'directory',
                 size: line.size ?? 0,
                 mtime: Date.parse(line.mtime ?? ''),
+                ...(typeof line.etag === 'string' ? { etag: line.etag } : {}),
             };
         }
         const last = page.at(-1)?.name ?? '';

@@ -128,7 +128,7 @@ class BackupCommand {
         if (!(await lock.tryAcquire())) {
             throw new Error(`another backup of ${directories.base} is running`);
         }
-        this.#interrupt.listen({
+        const deafen = this.#interrupt.listen({
             onFirst: () => this.#terminal.note('stopping'),
             onSecond: () => undefined,
         });
@@ -137,6 +137,7 @@ class BackupCommand {
             await this.#note(status);
             return status;
         } finally {
+            deafen();
             await lock.release();
         }
     }

@@ -1,15 +1,14 @@
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { buffer } from 'node:stream/consumers';
 import { isSettings } from '../../../base/config-rules.js';
-import { startDigest } from '../../../base/digests/one-digest.js';
 import { writeFileDurably } from '../../../base/durable-files.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
 import type { ObjectStore } from '../../../remotes/object-store.js';
-import { ChangedError, type FileBytes, type Files, type KeptFile } from './backup-files.js';
+import { pathsOf, uuidOf, type FileBytes, type Files, type KeptFile } from './backup-files.js';
 import type { BackupTarget } from './backup-target.js';
-import { listBackup, md5Of } from './manta-tree.js';
+import { MantaReplacements } from './manta-replacements.js';
+import { findBackup, md5Of, recordOf, type FoundBackup } from './manta-tree.js';
+import { MantaWriter } from './manta-writer.js';
 
 /** What a {@link MantaTarget} is made from. */
 export interface MantaTargetOptions {
@@ -23,17 +22,14 @@ export interface MantaTargetOptions {
     readonly signal: AbortSignal;
 }
 
-/** Up to this size a file is stored by a single call, bytes. */
-const SMALL_SIZE = 1_048_576;
-
-/** What the last run noted about the files it has stored: `[size, mtimeMs]` by path. */
-type Noted = ReadonlyMap<string, readonly [number, number]>;
+/** What the last run noted about files: `[size, mtimeMs, etag]` by path; it counts for the object with that etag alone. */
+type Noted = ReadonlyMap<string, readonly [size: number, mtimeMs: number, etag?: string]>;
 
 function parseState(text: string | undefined, area: string): Noted {
     try {
         const value: unknown = JSON.parse(text ?? '{}');
         if (isSettings(value) && value['area'] === area && isSettings(value['files'])) {
-            return new Map(Object.entries(value['files'] as Record<string, [number, number]>));
+            return new Map(Object.entries(value['files'] as Record<string, [number, number, string?]>));
         }
     } catch {
         // Then the bytes are compared instead.
@@ -45,30 +41,42 @@ function parseState(text: string | undefined, area: string): Noted {
 export class MantaTarget implements BackupTarget {
     readonly where: string;
     readonly #options: MantaTargetOptions;
-    readonly #made = new Map<string, Promise<void>>();
-    readonly #emptied = new Set<string>();
+    readonly #writer: MantaWriter;
+    readonly #replacements: MantaReplacements;
+    /** Etags of files whose bytes in Manta are known. */
+    readonly #etags = new Map<string, string | undefined>();
+    #found: FoundBackup = { files: new Map(), waiting: [], begun: [] };
 
     constructor(options: MantaTargetOptions) {
+        const { objects, root, signal } = options;
         this.#options = options;
-        this.where = `${options.root} at ${options.objects.url}`;
+        this.where = `${root} at ${objects.url}`;
+        this.#writer = new MantaWriter(objects, root, signal);
+        this.#replacements = new MantaReplacements(this.#writer, (path, etag) => this.#etags.set(path, etag));
     }
 
     async open(): Promise<Files> {
         const { objects, root, statePath, parallel } = this.#options;
-        const found = await listBackup(objects, root, parallel);
+        this.#found = await findBackup(objects, root, parallel);
         const noted = parseState(await unlessMissing(readFile(statePath, 'utf8')), this.#area);
         const files = new Map<string, KeptFile>();
-        for (const [path, { size }] of found) {
-            const [notedSize, mtimeMs] = noted.get(path) ?? [];
-            files.set(path, { size, ...(notedSize === size && mtimeMs !== undefined ? { mtimeMs } : {}) });
+        for (const [path, { size, etag }] of this.#found.files) {
+            const [notedSize, mtimeMs, notedEtag] = noted.get(path) ?? [];
+            const isKnown = notedSize === size && notedEtag === etag && mtimeMs !== undefined;
+            files.set(path, { size, ...(isKnown ? { mtimeMs } : {}) });
+            this.#etags.set(path, etag);
         }
         return files;
+    }
+
+    async begin(): Promise<void> {
+        await this.#replacements.settle(this.#found);
     }
 
     async hasBytes(file: FileBytes): Promise<boolean> {
         const { objects, signal } = this.#options;
         signal.throwIfAborted();
-        const found = await objects.stat(this.#pathOf(file.path));
+        const found = await objects.stat(this.#writer.pathOf(file.path));
         return found?.size === file.size && found.md5 !== undefined && found.md5 === (await md5Of(file));
     }
 
@@ -77,21 +85,40 @@ export class MantaTarget implements BackupTarget {
     }
 
     async put(file: FileBytes): Promise<void> {
-        this.#options.signal.throwIfAborted();
-        const path = this.#pathOf(file.path);
-        await this.#makeDirectory(posix.dirname(path));
-        await (file.size > SMALL_SIZE ? this.#upload(path, file) : this.#store(path, file));
+        const { path } = file;
+        if (this.#replacements.isWaitedFor(path)) {
+            await this.#replacements.replace(file);
+            return;
+        }
+        this.#etags.delete(path);
+        this.#etags.set(path, await this.#writer.put(path, file));
+    }
+
+    async putForRecord(file: FileBytes): Promise<void> {
+        const { path } = file;
+        const { files } = this.#found;
+        const places = pathsOf(uuidOf(path) ?? '', posix.basename(path));
+        if (files.has(recordOf(path)) && places.some((place) => files.has(place))) {
+            this.#etags.delete(path);
+            await this.#replacements.put(file);
+        } else {
+            await this.put(file);
+        }
+    }
+
+    async discard(path: string): Promise<void> {
+        if (!(await this.#replacements.discard(path)) && !this.#found.files.has(path)) {
+            await this.remove(path);
+        }
     }
 
     async remove(path: string): Promise<void> {
-        const { objects, signal } = this.#options;
-        signal.throwIfAborted();
-        await objects.remove(this.#pathOf(path));
-        this.#emptied.add(posix.dirname(path));
+        this.#etags.delete(path);
+        await this.#writer.remove(path);
     }
 
     async commit(files: Files): Promise<void> {
-        await this.#removeEmptied();
+        await this.#writer.removeEmptied();
         await this.#note(files);
     }
 
@@ -104,80 +131,13 @@ export class MantaTarget implements BackupTarget {
         return `${this.#options.objects.url} ${this.#options.root}`;
     }
 
-    #pathOf(path: string): string {
-        return posix.join(this.#options.root, path);
-    }
-
     async #note(files: Files): Promise<void> {
-        const noted = [...files].flatMap(([path, { size, mtimeMs }]) =>
-            mtimeMs === undefined ? [] : [[path, [size, mtimeMs]] as const],
-        );
+        const noted = [...files].flatMap(([path, { size, mtimeMs }]) => {
+            const etag = this.#etags.get(path);
+            const isKnown = mtimeMs !== undefined && this.#etags.has(path);
+            return isKnown ? [[path, [size, mtimeMs, ...(etag === undefined ? [] : [etag])]] as const] : [];
+        });
         const text = JSON.stringify({ area: this.#area, files: Object.fromEntries(noted) });
         await writeFileDurably(this.#options.statePath, `${text}\n`);
-    }
-
-    async #makeDirectory(path: string): Promise<void> {
-        let making = this.#made.get(path);
-        if (making === undefined) {
-            making = this.#options.objects.makeDirectory(path);
-            this.#made.set(path, making);
-        }
-        await making;
-    }
-
-    async #store(path: string, { size, chunks }: FileBytes): Promise<void> {
-        const bytes = await buffer(chunks);
-        if (bytes.length !== size) {
-            throw new ChangedError();
-        }
-        const { objects, signal } = this.#options;
-        await objects.put(path, bytes, {
-            contentType: 'application/octet-stream',
-            size,
-            md5: createHash('md5').update(bytes).digest('base64'),
-            signal,
-        });
-    }
-
-    async #upload(path: string, { size, chunks }: FileBytes): Promise<void> {
-        const { objects, signal } = this.#options;
-        const upload = await objects.upload(path, { contentType: 'application/octet-stream', size, signal });
-        const digest = startDigest('md5', size);
-        let sent = 0;
-        try {
-            for await (const chunk of chunks) {
-                signal.throwIfAborted();
-                sent += chunk.length;
-                if (sent > size) {
-                    break;
-                }
-                await Promise.all([upload.write(chunk), digest.push(chunk)]);
-            }
-            if (sent !== size) {
-                throw new ChangedError();
-            }
-            const stored = await upload.end();
-            if (stored.md5 !== undefined && stored.md5 !== (await digest.end())) {
-                await objects.remove(path);
-                throw new Error('Manta has stored other bytes');
-            }
-        } catch (error) {
-            digest.cancel();
-            await upload.abort();
-            throw error;
-        }
-    }
-
-    /** Directories of images that are gone; one that is not empty stays. */
-    async #removeEmptied(): Promise<void> {
-        for (const directory of this.#emptied) {
-            const isDeep = directory.includes('/');
-            if (isDeep && (await this.#options.objects.removeDirectory(this.#pathOf(directory)))) {
-                const above = posix.dirname(directory);
-                if (above.includes('/')) {
-                    await this.#options.objects.removeDirectory(this.#pathOf(above));
-                }
-            }
-        }
     }
 }

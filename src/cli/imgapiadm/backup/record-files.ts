@@ -1,4 +1,6 @@
 import { isSettings } from '../../../base/config-rules.js';
+import { startDigest } from '../../../base/digests/one-digest.js';
+import type { FileBytes } from './backup-files.js';
 
 /** A file in the local storage, as a record names it. */
 export interface NamedFile {
@@ -28,16 +30,50 @@ function listOf(value: unknown): readonly unknown[] {
     return Array.isArray(list) ? list : [];
 }
 
-/** The local files a record names; none for a text that is no record, which others complain about. */
-export function localFilesOf(text: string): readonly NamedFile[] {
+/** The local files a record names; `undefined`: it is no record. */
+export function localFilesOf(text: string): readonly NamedFile[] | undefined {
     try {
         const record: unknown = JSON.parse(text);
         if (!isSettings(record)) {
-            return [];
+            return undefined;
         }
         const files = listOf(record['files']).flatMap((entry, index) => named(`file${index}`, entry));
         return [...files, ...named('icon', record['icon'])];
     } catch {
-        return [];
+        return undefined;
+    }
+}
+
+/** A file that is not as its record says. */
+export class MismatchError extends Error {
+    override readonly name = 'MismatchError';
+}
+
+/** @throws MismatchError */
+export function requireSize(actual: number, { size }: NamedFile): void {
+    if (size !== undefined && actual !== size) {
+        throw new MismatchError(`it has ${actual} bytes, its record says ${size}`);
+    }
+}
+
+/** A file whose bytes do not end well if they are others than its record says. @throws MismatchError */
+export function asRecorded(file: FileBytes, named: NamedFile): FileBytes {
+    requireSize(file.size, named);
+    return named.sha1 === undefined ? file : { ...file, chunks: checked(file, named.sha1) };
+}
+
+async function* checked({ size, chunks }: FileBytes, sha1: string): AsyncIterable<Buffer> {
+    const digest = startDigest('sha1', size);
+    try {
+        for await (const chunk of chunks) {
+            await digest.push(chunk);
+            yield chunk;
+        }
+        const actual = await digest.end();
+        if (actual !== sha1) {
+            throw new MismatchError(`its SHA-1 is ${actual}, its record says ${sha1}`);
+        }
+    } finally {
+        digest.cancel();
     }
 }

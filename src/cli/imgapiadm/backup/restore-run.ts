@@ -167,7 +167,7 @@ export class RestoreRun {
 
     async #isAsRecorded(base: string, path: string, size: number): Promise<boolean> {
         const record = await readSmallFile(this.#staging, `manifests/${uuidOf(path) ?? ''}.raw`);
-        const named = localFilesOf(record?.bytes.toString() ?? '');
+        const named = localFilesOf(record?.bytes.toString() ?? '') ?? [];
         const sha1 = named.find(({ name }) => name === basename(path))?.sha1;
         return sha1 !== undefined && (await sha1Of(base, path, size)) === sha1;
     }
@@ -227,7 +227,7 @@ export class RestoreRun {
         await forEachParallel(records, parallel, async (path) => {
             signal.throwIfAborted();
             const record = await this.#inEither((base) => readSmallFile(base, path));
-            for (const named of localFilesOf(record?.bytes.toString() ?? '')) {
+            for (const named of localFilesOf(record?.bytes.toString() ?? '') ?? []) {
                 await this.#verifyFile(uuidOf(path) ?? '', named);
             }
         });

@@ -4,7 +4,7 @@ import { unlessMissing } from '../../../base/unless-missing.js';
 import { walkFiles } from '../../../base/walk-files.js';
 import type { ObjectStore } from '../../../remotes/object-store.js';
 import { areaOf, listFiles, withFile, type FileBytes, type Files } from './backup-files.js';
-import { ETC, listBackup } from './manta-tree.js';
+import { ETC, findBackup } from './manta-tree.js';
 import { listSnapshots, readSnapshot, type Snapshot } from './snapshots.js';
 
 /** Where a restore comes from. */
@@ -26,6 +26,8 @@ export class MantaSource implements RestoreSource {
     readonly #objects: ObjectStore;
     readonly #root: string;
     readonly #parallel: number;
+    /** Where files are, below the backup. */
+    #places: ReadonlyMap<string, string> = new Map();
 
     constructor(objects: ObjectStore, root: string, parallel: number) {
         this.where = `${root} at ${objects.url}`;
@@ -35,12 +37,15 @@ export class MantaSource implements RestoreSource {
         this.#parallel = parallel;
     }
 
-    list(): Promise<Files> {
-        return listBackup(this.#objects, this.#root, this.#parallel);
+    async list(): Promise<Files> {
+        const { files } = await findBackup(this.#objects, this.#root, this.#parallel);
+        this.#places = new Map([...files].map(([path, { at }]) => [path, at]));
+        return new Map([...files].map(([path, { size }]) => [path, { size }]));
     }
 
     async read(path: string, use: (file: FileBytes) => Promise<void>): Promise<void> {
-        const opened = await this.#objects.open(posix.join(this.#root, path));
+        const at = this.#places.get(path) ?? path;
+        const opened = await this.#objects.open(posix.join(this.#root, at));
         if (opened === undefined) {
             throw new Error(`${path} is not in the backup any more`);
         }

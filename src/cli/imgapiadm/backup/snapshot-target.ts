@@ -107,9 +107,12 @@ export class SnapshotTarget implements BackupTarget {
                     'if it is gone, see --force',
             );
         }
+        return this.#last === undefined ? new Map() : await listFiles(this.#last.directory);
+    }
+
+    async begin(): Promise<void> {
         await rm(this.#partial, { recursive: true, force: true });
         await this.#makeDirectory(this.#partial);
-        return this.#last === undefined ? new Map() : await listFiles(this.#last.directory);
     }
 
     async hasBytes(file: FileBytes): Promise<boolean> {
@@ -140,8 +143,17 @@ export class SnapshotTarget implements BackupTarget {
         await writeCopy(to, file);
     }
 
-    async remove(path: string): Promise<void> {
+    /** Nobody sees a snapshot before it is complete. */
+    putForRecord(file: FileBytes): Promise<void> {
+        return this.put(file);
+    }
+
+    async discard(path: string): Promise<void> {
         await removeIfPresent(join(this.#partial, path));
+    }
+
+    remove(path: string): Promise<void> {
+        return this.discard(path);
     }
 
     async commit(files: Files): Promise<void> {
