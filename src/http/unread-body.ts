@@ -38,6 +38,10 @@ export function discardRest(request: IncomingMessage, limits: HttpLimits): void 
     const stop = (): void => {
         clearTimeout(late);
         clearInterval(silent);
+        request.off('end', stop);
+        socket.off('close', stop);
     };
-    request.once('end', stop).once('close', stop);
+    request.on('end', stop);
+    // An answered request does not notice.
+    socket.on('close', stop);
 }
