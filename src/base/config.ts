@@ -8,6 +8,7 @@ import { CONFIG_KEYS, OWN_OBJECTS } from './config-table.js';
 import type { Config } from './config-types.js';
 import { DEFAULT_BASE_DIR } from './constants.js';
 import { messageOf } from './errors.js';
+import { jsonProblem } from './json-problem.js';
 
 /** Where the configuration file is unless a command line names another (backends 1.1). */
 export const DEFAULT_CONFIG_PATH = `${DEFAULT_BASE_DIR}/etc/imgapi.config.json`;
@@ -33,7 +34,8 @@ function readSettings(path: string): Settings {
     try {
         parsed = JSON.parse(text);
     } catch (error) {
-        throw new Error(`could not parse ${path}: ${messageOf(error)}`, { cause: error });
+        // Not as its cause, which shows some of the text.
+        throw new Error(`could not parse ${path}: ${jsonProblem(text, error)}`);
     }
     if (!isSettings(parsed)) {
         throw new Error(`${INVALID}config must be a JSON object`);
