@@ -45,14 +45,31 @@ build/.tests: $(BUILT) test/tsconfig.json $(TEST_SOURCES)
 	@touch $@
 
 # Serves on 127.0.0.1 without authentication, with everything below $(DATA).
-.PHONY: run
-run: all
+.PHONY: run devrun
+run devrun: all
 	$(NODE) bin/run-standalone.js --data $(DATA) --port $(PORT)
 
 # All tests, or those whose file name has TEST in it: make test TEST=manifest
 .PHONY: test
 test: all build/.tests
 	$(NODE) test/run.mjs $(TEST)
+
+# Those that concern mode dc: they name it, or use one of the services of a datacenter or its double.
+DC_SERVICES = datacenter|headnode|moray|workflow|wfapi|ufds|vmapi|cnapi|sapi
+.PHONY: test-dc
+test-dc: all build/.tests
+	$(NODE) test/run.mjs $$(grep -rlE --include='*.test.ts' \
+		"mode: 'dc'|/($(DC_SERVICES))[a-z-]*(/[a-z-]+)?\.js'" test | sed 's,^test/,,; s,ts$$,js,')
+
+# How much of src runs in the tests and in the servers and commands that they start, as text and, line by line,
+# in build/coverage/index.html: make coverage TEST=manifest
+.PHONY: coverage
+coverage: all build/.tests
+	rm -rf build/coverage
+	$(NODE) $(BIN)/c8 --temp-directory build/coverage/raw --reports-dir build/coverage --merge-async \
+		--all --src src --include 'src/**' --exclude-after-remap \
+		--reporter text --reporter html $(NODE) test/run.mjs $(TEST)
+	rm -rf build/coverage/raw
 
 # Types, lint, format, floors and documentation tables.
 .PHONY: check
