@@ -136,15 +136,17 @@ interface Point {
     readonly path: string;
 }
 
-/** The calls of the last backup: all, or one of each kind that is about a file of an image. */
-function pointsOf({ area, root }: Killed): readonly Point[] {
+/** The calls of the last backup: all, or those about files of an image that is replaced, and one of each other kind. */
+function pointsOf({ place, area, root }: Killed): readonly Point[] {
     const calls = area.double
         .requests(CHANGES)
         .map(({ kind, path }, nth) => ({ kind, path: path.slice(root.length + 1), nth }));
     const seen = new Set<string>();
     return calls.flatMap(({ kind, path, nth }): readonly Point[] => {
-        const role = `${kind} ${path.replace(/\/[0-9a-f]{3}\/|[0-9a-f-]{36}/g, '')}`;
-        const isWanted = AT_ALL_POINTS || (!seen.has(role) && /(?:file0|\.raw)$/.test(path));
+        const isReplaced = path.includes(place.images[0]?.fixture.uuid ?? '');
+        const role = `${kind} ${isReplaced ? path : path.replace(/\/[0-9a-f]{3}\/|[0-9a-f-]{36}/g, '')}`;
+        const isOther = /^(?:put|delete) images/.test(role) && !seen.has(role);
+        const isWanted = AT_ALL_POINTS || ((isReplaced || isOther) && /(?:file0|\.raw)$/.test(path));
         seen.add(role);
         const after: Point = { when: 'after', nth, kind, path };
         return [

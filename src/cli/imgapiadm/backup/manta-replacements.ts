@@ -1,5 +1,4 @@
-import type { FileBytes } from './backup-files.js';
-import { uuidOf } from './backup-files.js';
+import { uuidOf, type FileBytes } from './backup-files.js';
 import { NEXT, recordOf, type FoundBackup } from './manta-tree.js';
 import type { MantaWriter } from './manta-writer.js';
 
