@@ -11,6 +11,7 @@ import { VERSION } from '#lib/base/constants.js';
 import { OutgoingError } from '#lib/base/http-errors.js';
 import { UsageError } from '#lib/cli/imgapiadm/command.js';
 import { migrateStor } from '#lib/cli/imgapiadm/migrate-stor.js';
+import { DATA_OPTIONS, wantedChannel } from '#lib/cli/imgapiadm/offline/data-options.js';
 import { progressText, showProgress } from '#lib/cli/imgapiadm/progress.js';
 import { bytesText, countText, durationText } from '#lib/cli/imgapiadm/quantities.js';
 import { withRetries } from '#lib/cli/imgapiadm/retries.js';
@@ -214,6 +215,19 @@ void t.test('where the server is, and as whom', (t) => {
     t.equal(access(['-C', 'dev'], { ...url, IMGAPI_CLI_CHANNEL: 'env' }).channel, 'dev');
     t.equal(access([], { ...url, IMGAPI_CLI_CHANNEL: 'env' }).channel, 'env');
     t.equal(access(['-C', '*'], url).channel, undefined);
+    for (const [args, expected] of [
+        [[], undefined],
+        [['-C', 'dev'], 'dev'],
+        [['--url', 'http://h'], 'env'],
+        [['--url', 'http://h', '-C', '*'], undefined],
+    ] as const) {
+        const parsed = parseOptions(DATA_OPTIONS, args);
+        t.equal(
+            wantedChannel({ parsed, environment: { IMGAPI_CLI_CHANNEL: 'env' } }),
+            expected,
+            args.join(' '),
+        );
+    }
     t.end();
 });
 
