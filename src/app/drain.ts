@@ -18,6 +18,8 @@ export interface DrainOptions {
 
 const POLL_MS = 50;
 const REPORT_MS = 5000;
+/** Also after the limit, clients that send get so long to read their last answer, milliseconds. */
+const LAST_ANSWER_MS = 1000;
 
 /** Waits until `done` or the deadline; tells which. */
 async function waitUntil(done: () => boolean, deadline: number, everyPoll: () => void): Promise<boolean> {
@@ -67,5 +69,5 @@ export async function drain(options: DrainOptions): Promise<void> {
     if (!released) {
         await options.releaseWriter();
     }
-    await http.close();
+    await http.close(Math.max(LAST_ANSWER_MS, deadline - Date.now()));
 }

@@ -35,9 +35,9 @@ export class Lingering {
         process.nextTick(() => this.#discard(socket));
     }
 
-    /** The server is about to end: nobody gets more time than a silent client. */
-    hurry(): void {
-        this.#mostMs = this.#limits.lingerSilenceMs;
+    /** The server is about to end, in so many milliseconds at most: nobody gets more time than a silent client. */
+    hurry(limitMs: number): void {
+        this.#mostMs = Math.min(this.#limits.lingerSilenceMs, limitMs);
         for (const [socket, timer] of this.#timers) {
             clearTimeout(timer);
             this.#timers.set(

@@ -73,8 +73,8 @@ export interface HttpServer {
     endStreams(): void;
     /** Tells all requests to stop, gives them a second for a last answer, then cuts all connections. */
     abortAll(): void;
-    /** Stops accepting; resolves when the last request has ended and all connections are closed. */
-    close(): Promise<void>;
+    /** Stops accepting; resolves when all requests and connections have ended. Answered clients may send for `limitMs`. */
+    close(limitMs?: number): Promise<void>;
 }
 
 /** Properties Node has and its types lack. */
@@ -204,13 +204,13 @@ class RestifyHttpServer implements HttpServer {
         }, this.#limits.abortMs);
     }
 
-    async close(): Promise<void> {
+    async close(limitMs = Infinity): Promise<void> {
         this.#closing = true;
         const closed = this.#node.listening
             ? new Promise<void>((resolve) => this.#node.once('close', resolve))
             : Promise.resolve();
         this.stopAccepting();
-        this.#lingering.hurry();
+        this.#lingering.hurry(limitMs);
         // A request of which only a part has come will not be served any more.
         this.#closeIdle(() => true);
         await closed;

@@ -167,3 +167,11 @@ void t.test('the server ends', async (t) => {
     t.ok(performance.now() - begun >= 300, 'who still sends gets a moment');
     t.match(received(), /^HTTP\/1\.1 401 /);
 });
+
+void t.test('the server ends, and has less time than that', async (t) => {
+    const shell = await startShell(t, ROUTES, { lingerMs: 3_600_000, lingerSilenceMs: 3_600_000 });
+    const { ended } = await open(t, shell, HUGE);
+    await ended;
+    await shell.server.close(50);
+    t.pass('who still sends is cut off');
+});
