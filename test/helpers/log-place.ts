@@ -1,7 +1,16 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+    chmodSync,
+    chownSync,
+    existsSync,
+    mkdirSync,
+    readdirSync,
+    readFileSync,
+    statSync,
+    writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Test } from 'tap';
 import { uploadLogsCommand } from '#lib/cli/imgapiadm/upload-logs.js';
 import { backupPlace, type BackupPlace } from './backup-place.js';
@@ -10,6 +19,7 @@ import { PROJECT_ROOT } from './server-process.js';
 import { runHere, type SubcommandExit } from './subcommand-run.js';
 
 const LIMIT_MS = 60_000;
+const HOUR_MS = 3_600_000;
 
 /** Name of the machine whose logs are rotated. */
 export const NODE = 'imgapi-im_ages-5f2a2d3e';
@@ -92,10 +102,38 @@ export function fileOf(stamp: string, name = 'imgapi'): string {
     return `${name}_${NODE}_${stamp}.log`;
 }
 
+/** Name of a file rotated so many hours ago. */
+export function hoursAgo(hours: number): string {
+    return fileOf(new Date(Date.now() - hours * HOUR_MS).toISOString().slice(0, 19));
+}
+
 /** Objects below the place for logs. */
 export function stored({ area }: LogPlace): readonly string[] {
     const root = `${area.rootDir}/logs/`;
     return area.double
         .objects(area.rootDir)
         .flatMap((path) => (path.startsWith(root) ? [path.slice(root.length)] : []));
+}
+
+/** Its uid, and the gid of its group. */
+export const NOBODY = 65_534;
+
+/** Has the data belong to a user who has nothing else. */
+export function giveToNobody({ directory, base, area }: LogPlace): void {
+    for (const path of [directory, dirname(area.key.file)]) chmodSync(path, 0o711);
+    for (const path of ['', 'etc', 'etc/imgapi.config.json', 'run'])
+        chownSync(join(base, path), NOBODY, NOBODY);
+    chownSync(area.key.file, NOBODY, NOBODY);
+}
+
+/** Whether everybody can get at a directory. */
+function isOpen(path: string): boolean {
+    return (statSync(path).mode & 0o005) === 0o005 && (path === '/' || isOpen(dirname(path)));
+}
+
+/** Why a test with {@link giveToNobody} cannot run here, or false. */
+export function onlyRoot(): string | false {
+    return process.getuid?.() === 0 && isOpen(PROJECT_ROOT)
+        ? false
+        : 'only root can be two users, if both can read';
 }

@@ -1,32 +1,14 @@
 // Rotated logs on their way to Manta (operations 3.2).
-import {
-    chmodSync,
-    chownSync,
-    existsSync,
-    mkdirSync,
-    readdirSync,
-    readFileSync,
-    rmSync,
-    statSync,
-    symlinkSync,
-    writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { LogUpload } from '#lib/cli/imgapiadm/logs/log-upload.js';
 import { distantDirectory, rotatedLog } from '#lib/cli/imgapiadm/logs/rotated-logs.js';
-import { runTool } from '../helpers/admin-tool.js';
-import { fileOf, logPlace, NODE, stored } from '../helpers/log-place.js';
-import { eventually, PROJECT_ROOT } from '../helpers/server-process.js';
+import { fileOf, hoursAgo, logPlace, NODE, stored } from '../helpers/log-place.js';
+import { eventually } from '../helpers/server-process.js';
 import type { SubcommandExit } from '../helpers/subcommand-run.js';
 
 const WAIT_MS = 30_000;
-const HOUR_MS = 3_600_000;
-
-/** Name of a file rotated so many hours ago. */
-function hoursAgo(hours: number): string {
-    return fileOf(new Date(Date.now() - hours * HOUR_MS).toISOString().slice(0, 19));
-}
 
 void t.test('what names of rotated logs tell', (t) => {
     t.strictSame(rotatedLog(fileOf('2026-03-01T17:00:03', 'imgapi-backup')), {
@@ -323,37 +305,4 @@ void t.test('an upload that is killed when Manta has the log', async (t) => {
     t.strictSame(place.waiting(), [file]);
     t.match(await place.upload(), { code: 0, stdout: [/uploaded to/, /Uploaded 1 file/] });
     t.strictSame([place.waiting(), stored(place).length], [[], 1], 'it is there once');
-});
-
-/** Whether everybody can get at a directory. */
-function isOpen(path: string): boolean {
-    return (statSync(path).mode & 0o005) === 0o005 && (path === '/' || isOpen(dirname(path)));
-}
-
-const skip =
-    process.getuid?.() === 0 && isOpen(PROJECT_ROOT) ? false : 'only root can be two users, if both can read';
-
-void t.test('run by root: as the owner of the data', { skip }, async (t) => {
-    const place = await logPlace(t);
-    const nobody = 65_534;
-    for (const path of [place.directory, dirname(place.area.key.file)]) chmodSync(path, 0o711);
-    for (const path of ['', 'etc', 'etc/imgapi.config.json', 'run'])
-        chownSync(join(place.base, path), nobody, nobody);
-    chownSync(place.area.key.file, nobody, nobody);
-    writeFileSync(join(place.logs, fileOf('2026-03-01T17:00:03')), 'text');
-    t.match(await place.post('imgapi'), { code: 0 });
-    const upload = join(place.logs, 'upload');
-    t.equal(statSync(upload).uid, nobody);
-    const done = await runTool(['upload-logs'], place.environment);
-    t.match(done, { code: 0 }, done.stderr);
-    t.equal(statSync(join(place.base, 'run/logupload.status')).uid, nobody);
-    t.strictSame([place.waiting(), stored(place).length], [[], 1]);
-
-    rmSync(upload, { recursive: true });
-    mkdirSync(upload, { mode: 0o755 });
-    place.offer(fileOf('2026-03-01T18:00:00'), 'text');
-    t.match(await runTool(['upload-logs'], place.environment), { code: 252, stderr: /chown it/ });
-    t.equal(stored(place).length, 1, 'nothing that would be uploaded again and again');
-    t.match(await place.post('imgapi'), { code: 0 });
-    t.match(await runTool(['upload-logs'], place.environment), { code: 0 });
 });

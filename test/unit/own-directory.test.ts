@@ -1,7 +1,11 @@
-import { chownSync, existsSync, mkdirSync, statSync, symlinkSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { ownedDirectory, requireNoLinks } from '#lib/cli/imgapiadm/offline/own-directory.js';
+import {
+    ownedDirectory,
+    requireNoLinks,
+    requireOutOfReach,
+} from '#lib/cli/imgapiadm/offline/own-directory.js';
 
 const OWNER = { uid: 65_534, gid: 65_534 };
 const skip = process.getuid?.() === 0 ? false : 'only root gives files away';
@@ -38,4 +42,27 @@ void t.test('links of the owner are not followed, those of others are', { skip }
     await requireNoLinks(join(base, 'plain/not/there'), OWNER);
     await ownedDirectory(join(base, 'link/below'), undefined);
     t.ok(existsSync(join(outside, 'below')), 'who has no more rights may follow them');
+});
+
+void t.test('directories in which the owner can put links', { skip }, async (t) => {
+    const above = t.testdir({ below: {} });
+    const below = join(above, 'below');
+    const isIn = async (mode: number, uid: number, gid: number): Promise<boolean> => {
+        chownSync(above, uid, gid);
+        chmodSync(above, mode);
+        return await requireOutOfReach(below, OWNER).then(
+            () => false,
+            (error: unknown) => {
+                t.match(error, { message: new RegExp(`^${above} is a directory where user 65534 can put`) });
+                return true;
+            },
+        );
+    };
+    t.equal(await isIn(0o755, 0, 0), false);
+    t.equal(await isIn(0o775, 0, 0), false, 'a group that is not his');
+    t.equal(await isIn(0o775, 0, OWNER.gid), true, 'his group');
+    t.equal(await isIn(0o777, 0, 0), true, 'everybody');
+    t.equal(await isIn(0o1777, 0, 0), false, 'everybody, but not what is of others');
+    t.equal(await isIn(0o1755, OWNER.uid, 0), true, 'his own');
+    await requireOutOfReach(below, undefined);
 });

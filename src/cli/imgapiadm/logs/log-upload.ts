@@ -6,6 +6,7 @@ import { ObjectStoreError, type ObjectStore } from '../../../remotes/object-stor
 import { withFile, type FileBytes } from '../backup/backup-files.js';
 import { storeInManta } from '../backup/manta-file.js';
 import { md5Of } from '../backup/manta-tree.js';
+import { requireReadable } from './readable-log.js';
 import { distantDirectory, HOUR_MS, listRotatedLogs, type RotatedLog } from './rotated-logs.js';
 
 /** As long as rotated logs are kept (operations 3.2). */
@@ -64,6 +65,8 @@ export class LogUpload {
         for (const log of await listRotatedLogs(directory)) {
             signal.throwIfAborted();
             try {
+                // Said also while Manta is away: else such a log would be given up without a word of it.
+                await requireReadable(join(directory, log.file));
                 if (outage !== undefined) {
                     throw outage;
                 }

@@ -1,10 +1,12 @@
-import { chown, link, mkdir, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { DIRECTORY_MODE, removeIfPresent, syncDirectory } from '../../../base/durable-files.js';
+import { link, lstat, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { removeIfPresent, syncDirectory } from '../../../base/durable-files.js';
 import { systemErrorCode } from '../../../base/errors.js';
 import { unlessMissing } from '../../../base/unless-missing.js';
 import type { Owner } from '../offline/act-as-owner.js';
+import { ownedDirectory, ownNewDirectory, requireOutOfReach } from '../offline/own-directory.js';
 import { uploadDirectory } from './log-directory.js';
+import { requireReadable } from './readable-log.js';
 import { HOUR_MS, listRotatedLogs, rotatedFile, type RotatedLog } from './rotated-logs.js';
 
 const SECOND_MS = 1000;
@@ -32,21 +34,14 @@ export interface OfferedLog {
 
 /** Makes the directory of uploads, for who uploads: he removes files there. */
 async function makeUploadDirectory(path: string, owner: Owner | undefined): Promise<void> {
-    try {
-        await mkdir(path, { mode: DIRECTORY_MODE });
-        await syncDirectory(dirname(path));
-    } catch (error) {
-        if (systemErrorCode(error) !== 'EEXIST') {
-            throw error;
-        }
-    }
-    if (owner !== undefined && (await stat(path)).uid !== owner.uid) {
-        await chown(path, owner.uid, owner.gid);
+    await ownedDirectory(path, owner);
+    if (owner !== undefined && (await lstat(path)).uid !== owner.uid) {
+        await ownNewDirectory(path, owner);
     }
 }
 
 async function isSameFile(one: string, other: string): Promise<boolean> {
-    const [a, b] = await Promise.all([stat(one), unlessMissing(stat(other))]);
+    const [a, b] = await Promise.all([lstat(one), unlessMissing(lstat(other))]);
     return a.ino === b?.ino && a.dev === b.dev;
 }
 
@@ -78,19 +73,23 @@ async function linkOnce(from: string, directory: string, log: RotatedLog, rounde
  * Offers the newest rotated log of a name for upload: gives it a name in the directory of uploads, replacing
  * nothing there (operations 3.2). It costs no room until its other name is removed.
  *
- * @throws Error when there is no such log; the file system's error
+ * @throws Error when there is no such log, or who uploads could not read it, or could have root write somewhere
+ * else; the file system's error
  */
 export async function offerNewestLog(order: OfferOrder): Promise<OfferedLog> {
-    const { logs, name, move, nextHour, owner } = order;
-    const newest = (await listRotatedLogs(logs)).findLast((log) => log.name === name);
+    const { name, move, nextHour, owner } = order;
+    const newest = (await listRotatedLogs(order.logs)).findLast((log) => log.name === name);
     if (newest === undefined) {
         throw new Error(
-            `there is no rotated log "${name}": no file ${name}_NODE_YYYY-MM-DDTHH:MM:SS.log in ${logs}`,
+            `there is no rotated log "${name}": no file ${name}_NODE_YYYY-MM-DDTHH:MM:SS.log in ${order.logs}`,
         );
     }
+    const logs = await realpath(order.logs);
+    await requireOutOfReach(logs, owner);
+    const from = join(logs, newest.file);
+    await requireReadable(from, owner);
     const directory = uploadDirectory(logs);
     await makeUploadDirectory(directory, owner);
-    const from = join(logs, newest.file);
     const to = await linkOnce(from, directory, newest, roundedTime(newest, nextHour));
     await syncDirectory(directory);
     if (move) {

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { lstat, mkdir, open, stat } from 'node:fs/promises';
 import { dirname, resolve, sep } from 'node:path';
 import { DIRECTORY_MODE, makeDirectory, syncDirectory } from '../../../base/durable-files.js';
@@ -39,7 +39,38 @@ export async function requireNoLinks(path: string, owner: Owner | undefined): Pr
     }
 }
 
-/** Gives a directory that was just made to its owner, and to no link that has taken its place. */
+/** Others' entries of such a directory are not to be renamed. */
+const STICKY = 0o1000;
+
+function canReplaceIn({ uid, gid, mode }: Stats, owner: Owner): boolean {
+    const isOpen = (mode & 0o002) !== 0 || (gid === owner.gid && (mode & 0o020) !== 0);
+    return uid === owner.uid || (isOpen && (mode & STICKY) === 0);
+}
+
+/**
+ * Sees to it that the owner of the data cannot put a link in the place of an entry of a directory, or of the
+ * directory, while root works there; what {@link requireNoLinks} finds may be otherwise a moment later.
+ *
+ * @param directory without links in it
+ * @param owner absent: this process has no more rights than the data's owner
+ * @throws Error with what to do
+ */
+export async function requireOutOfReach(directory: string, owner: Owner | undefined): Promise<void> {
+    if (owner === undefined) {
+        return;
+    }
+    if (canReplaceIn(await stat(directory), owner)) {
+        throw new Error(
+            `${directory} is a directory where user ${owner.uid} can put links, which root must not follow: ` +
+                'have it belong to root, writable to nobody else (chown, chmod)',
+        );
+    }
+    if (dirname(directory) !== directory) {
+        await requireOutOfReach(dirname(directory), owner);
+    }
+}
+
+/** Gives a directory, such as one that was just made, to its owner, and no link that has taken its place. */
 export async function ownNewDirectory(path: string, owner: Owner | undefined): Promise<void> {
     const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
     try {
