@@ -2,12 +2,13 @@
 # Backs up the data of an image server's zone, in the global zone: backup.sh ZONE DIR
 #
 # Sends a snapshot of the dataset zones/ZONE/data to DIR/imgapi/imgapi-data.zfs, which restore.sh takes. The
-# zone may run. The file there is replaced once the new one is complete, and on the disk.
+# zone may run. The file there is replaced once the new one is complete, and on the disk. Datasets below that
+# one, which root in the zone can make, are not sent: if there is one, nothing is done.
 #
 # Exit status:
 #   0    done
 #   1    anything else, such as a wrong command line or a directory that cannot be made
-#   103  there is no such dataset
+#   103  there is no such dataset, or there are others below it
 #   105  there could be no snapshot of it
 #   106  the snapshot could not be sent, or the file not be written
 #   108  the snapshot could not be removed, but all else is done
@@ -56,6 +57,14 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 if ! zfs list -H -o name "$dataset" > /dev/null; then fail 103 "there is no dataset $dataset"; fi
+if ! all=$(zfs list -H -r -t filesystem,volume -o name "$dataset"); then
+    fail 103 "the datasets below $dataset could not be listed"
+fi
+below=${all#"$dataset"}
+if [[ -n $below ]]; then
+    fail 103 "there are datasets below $dataset, which no backup would have; move what they have into" \
+        "$dataset, or out of the zone, and destroy them:${below//$'\n'/ }"
+fi
 # It has keys and all that nobody else is to read.
 umask 077
 mkdir -p "$directory"

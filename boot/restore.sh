@@ -4,12 +4,13 @@
 # Receives DIR/imgapi/imgapi-data.zfs, which backup.sh has made, beside the dataset zones/ZONE/data; then
 # stops the zone if it runs, has the two change places, and starts the zone again if it ran. The data there
 # was before stays as zones/ZONE/data-before-STAMP; destroy it when all is well. Whatever fails before the
-# new data is in place, the old data is in its place, and the zone runs if it ran.
+# new data is in place, the old data is in its place, and the zone runs if it ran. Datasets below that one
+# would go aside with it, and no backup has them: if there is one, nothing is done.
 #
 # Exit status:
 #   0    done
 #   1    anything else, such as a wrong command line, or a zone that cannot be stopped or started
-#   103  there is no such file, or no dataset zones/ZONE to receive it in
+#   103  there is no such file, no dataset zones/ZONE to receive it in, or datasets below that of the data
 #   105  the dataset that is there could not be put aside, or what an earlier run has left not be removed
 #   106  the file could not be received
 #   108  what was received could not be put in its place
@@ -78,6 +79,16 @@ trap 'exit 143' TERM
 
 if [[ ! -s $stream ]]; then fail 103 "there is no backup $stream"; fi
 if ! exists "zones/$zone"; then fail 103 "there is no dataset zones/$zone"; fi
+if exists "$dataset"; then
+    if ! all=$(zfs list -H -r -t filesystem,volume -o name "$dataset"); then
+        fail 103 "the datasets below $dataset could not be listed"
+    fi
+    below=${all#"$dataset"}
+    if [[ -n $below ]]; then
+        fail 103 "there are datasets below $dataset, which the zone would not have any more; move what they" \
+            "have into $dataset, or out of the zone, and destroy them:${below//$'\n'/ }"
+    fi
+fi
 state=$(vmadm list -H -o state "uuid=$zone")
 if [[ -z $state ]]; then fail 1 "there is no zone $zone"; fi
 

@@ -37,7 +37,7 @@ fi
 last=\${!#}
 `;
 
-/** A dataset is a directory with a file "content", a file "=PROPERTY" for each property, and a file "@NAME" for each snapshot. */
+/** A dataset is a directory with a file "content", a directory for each dataset below it, a file "=PROPERTY" for each property, and a file "@NAME" for each snapshot. */
 const ZFS = `${START}
 at=$TOP/\${last//@//@}
 case $1 in
@@ -47,6 +47,9 @@ case $1 in
             for name in "$TOP/$last"/@*; do [[ ! -e $name ]] || echo "$last\${name#"$TOP/$last/"}"; done
         else
             echo "$last"
+            if [[ $* == *" -r "* ]]; then
+                for below in "$TOP/$last"/*/; do [[ ! -d $below ]] || echo "$last/$(basename "$below")"; done
+            fi
         fi ;;
     get) cat "$at/=$5" 2> /dev/null || echo - ;;
     set) echo "\${2#*=}" > "$at/=\${2%%=*}" ;;
@@ -213,6 +216,41 @@ void t.test('command lines that are wrong change nothing', async (t) => {
         }
     }
     t.strictSame([zone.calls(), existsSync(zone.directory), zone.content()], ['', false, 'images']);
+});
+
+void t.test('datasets below that of the data, which no backup would have', async (t) => {
+    const zone = makeGlobalZone(t);
+    t.match(await zone.run('backup.sh'), { code: 0 });
+    writeFileSync(join(zone.datasets, 'data/content'), 'later images');
+    for (const name of ['old images', 'more']) {
+        mkdirSync(join(zone.datasets, 'data', name));
+        writeFileSync(join(zone.datasets, 'data', name, 'content'), 'made in the zone');
+    }
+    for (const script of ['backup.sh', 'restore.sh']) {
+        zone.calls();
+        t.match(
+            await zone.run(script),
+            {
+                code: 103,
+                stdout: '',
+                stderr: new RegExp(
+                    `^${script}: error: there are datasets below zones/${ZONE}/data, .*` +
+                        `: zones/${ZONE}/data/more zones/${ZONE}/data/old images\\n$`,
+                ),
+            },
+            script,
+        );
+        t.notMatch(zone.calls(), /zfs (?!list)|vmadm/, 'nothing is changed');
+        zone.tell('fail', 'zfs list -H -r');
+        t.match(await zone.run(script), { code: 103, stderr: /could not be listed/ });
+        zone.tell('fail', '');
+    }
+    t.strictSame([zone.content(), zone.state()], ['later images', 'running']);
+    t.equal(readFileSync(zone.stream, 'utf8'), 'images');
+    for (const name of ['old images', 'more']) {
+        rmSync(join(zone.datasets, 'data', name), { recursive: true });
+    }
+    t.match(await zone.run('backup.sh'), { code: 0 });
 });
 
 void t.test('a backup that fails leaves the one before, and no snapshot', async (t) => {
