@@ -6,7 +6,7 @@ import { EXIT } from '#lib/cli/imgapiadm/command.js';
 import { restoreCommand } from '#lib/cli/imgapiadm/restore.js';
 import { AdminTool, runTool, type ToolExit } from './admin-tool.js';
 import { treeOf, type Tree } from './data-tree.js';
-import { imageDirectory, sha1Hex, writeFixtures } from './images.js';
+import { imageDirectory, md5Base64, sha1Hex, writeFixtures } from './images.js';
 import { imagesToMigrate, writeSecondFiles, type MigratedImage } from './migration-images.js';
 import { temporaryDirectory } from './server-process.js';
 import { runHere } from './subcommand-run.js';
@@ -64,7 +64,8 @@ export function replaceImageFile(
         readonly icon?: object;
     };
     const { icon, files: [first, ...others] = [], ...rest } = record;
-    const facts = { size: bytes.length, sha1: sha1Hex(Buffer.from(bytes)) };
+    const contentMD5 = md5Base64(bytes);
+    const facts = { size: bytes.length, sha1: sha1Hex(Buffer.from(bytes)), contentMD5 };
     const isIcon = name === 'icon';
     write(raw, JSON.stringify({ ...rest, ...(isIcon ? { files: record.files } : { icon }) }));
     write(join(imageDirectory(base, uuid), name), bytes);

@@ -1,84 +1,20 @@
 import { appendFileSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { newUuid } from '#lib/base/uuid.js';
-import { fileOf, type FileBytes } from '#lib/cli/imgapiadm/backup/backup-files.js';
-import { BackupRun } from '#lib/cli/imgapiadm/backup/backup-run.js';
+import { fileOf } from '#lib/cli/imgapiadm/backup/backup-files.js';
 import { restoreEtc } from '#lib/cli/imgapiadm/backup/restore-etc.js';
 import type { RestoreSource } from '#lib/cli/imgapiadm/backup/restore-source.js';
-import { MantaTarget } from '#lib/cli/imgapiadm/backup/manta-target.js';
 import { seal, unseal } from '#lib/cli/imgapiadm/backup/sealed-etc.js';
 import type { MantaConnection } from '#lib/remotes/manta/manta-connection.js';
 import { listDirectory } from '#lib/remotes/manta/manta-listing.js';
-import { backupPlace, replaceImageFile, type BackupPlace } from '../helpers/backup-place.js';
+import { replaceImageFile } from '../helpers/backup-place.js';
 import { differences } from '../helpers/data-tree.js';
 import { imageDirectory, sha1Hex } from '../helpers/images.js';
-import { startMantaArea, type MantaArea } from '../helpers/manta-area.js';
-
-interface MantaBackup extends BackupPlace {
-    readonly area: MantaArea;
-    /** Where in Manta. */
-    readonly root: string;
-}
-
-async function setUp(t: Test, count: number, callTimeoutMs?: number): Promise<MantaBackup> {
-    const area = await startMantaArea(t, callTimeoutMs === undefined ? {} : { callTimeoutMs });
-    const place = backupPlace(t, count, { manta: area.config });
-    return { ...place, area, root: `${area.rootDir}/backup` };
-}
-
-/** A run with a target that a test has its hands on. */
-function runOn(
-    place: MantaBackup,
-    changes: Partial<{ put: (file: FileBytes) => Promise<void>; begin: () => void; force: boolean }> = {},
-) {
-    const signal = new AbortController().signal;
-    const target = new MantaTarget({
-        objects: place.area.objects,
-        root: place.root,
-        statePath: join(place.base, 'run/backup-state.json'),
-        parallel: 2,
-        signal,
-    });
-    const begin = target.begin.bind(target);
-    target.begin = async () => {
-        changes.begin?.();
-        await begin();
-    };
-    const [put, putForRecord] = [target.put.bind(target), target.putForRecord.bind(target)];
-    target.put = async (file) => {
-        await changes.put?.(file);
-        await put(file);
-    };
-    target.putForRecord = async (file) => {
-        await changes.put?.(file);
-        await putForRecord(file);
-    };
-    const problems: string[] = [];
-    const run = new BackupRun({
-        base: place.base,
-        target,
-        areas: ['images', 'archive', 'sharing', 'manifests'],
-        etc: [fileOf('etc/some.pub', Buffer.from('public'))],
-        checksum: false,
-        force: changes.force ?? false,
-        dryRun: false,
-        parallel: 2,
-        signal,
-        onProblem: (path, problem) => problems.push(`${path}: ${problem}`),
-        onCopied: () => undefined,
-    });
-    return { run, problems };
-}
-
-function imageOf(place: BackupPlace, index = 0) {
-    const uuid = place.images[index]?.fixture.uuid ?? '';
-    const path = `images/${uuid.slice(0, 3)}/${uuid}/file0`;
-    return { uuid, path, file: join(place.base, path), raw: join(place.base, 'manifests', `${uuid}.raw`) };
-}
+import { imageOf, mantaBackup, runOn, sha1In, storedOf, whenFirst } from '../helpers/manta-backup.js';
 
 void t.test('backup to Manta, wipe, restore: every byte is there again', async (t) => {
-    const place = await setUp(t, 14);
+    const place = await mantaBackup(t, 14);
     const before = place.data();
     t.match(await place.here('backup', '-y'), { code: 0 });
     const stored = place.area.double.objects(place.root).map((path) => path.slice(place.root.length + 1));
@@ -107,39 +43,8 @@ void t.test('backup to Manta, wipe, restore: every byte is there again', async (
     t.notOk(place.area.double.objects(place.root).some((path) => path.includes(imageOf(place, 5).uuid)));
 });
 
-/** What a backup has of an image. */
-async function storedOf(
-    { area, root }: MantaBackup,
-    uuid: string,
-): Promise<Readonly<Record<string, string>>> {
-    const paths = area.double.objects(root).filter((path) => path.includes(uuid));
-    const read = async (path: string) =>
-        [path.slice(root.length + 1), (await area.client.read(path)).toString('latin1')] as const;
-    return Object.fromEntries(await Promise.all(paths.map(read)));
-}
-
-/** SHA-1 that the record of an image in a backup has of its first file. */
-function sha1In(stored: Readonly<Record<string, string>>): string | undefined {
-    const [, text = '{}'] = Object.entries(stored).find(([path]) => path.startsWith('manifests/')) ?? [];
-    return (JSON.parse(text) as { files?: { sha1: string }[] }).files?.[0]?.sha1;
-}
-
-/** Has something happen the first time a file is about to be stored. */
-function whenFirst(wanted: string, happen: () => void): { put: (file: FileBytes) => Promise<void> } {
-    let isDone = false;
-    return {
-        put: ({ path }) => {
-            if (path === wanted && !isDone) {
-                isDone = true;
-                happen();
-            }
-            return Promise.resolve();
-        },
-    };
-}
-
 void t.test('a file that is replaced in the middle never breaks what belongs together', async (t) => {
-    const place = await setUp(t, 4);
+    const place = await mantaBackup(t, 4);
     await runOn(place).run.run();
     const [first, second, third] = [imageOf(place, 3), imageOf(place, 1), imageOf(place, 2)];
     const icon = first.path.replace('file0', 'icon');
@@ -187,7 +92,7 @@ void t.test('a file that is replaced in the middle never breaks what belongs tog
 void t.test(
     'a record that cannot be read in the middle is stored as it was read, with its files',
     async (t) => {
-        const place = await setUp(t, 6);
+        const place = await mantaBackup(t, 6);
         await runOn(place).run.run();
         const image = imageOf(place);
         replaceImageFile(place.base, image.uuid, 'new');
@@ -225,7 +130,7 @@ void t.test(
 void t.test(
     'an image that is not what its record says stays as it was, or is left out, and is told of',
     async (t) => {
-        const place = await setUp(t, 6);
+        const place = await mantaBackup(t, 6);
         const damage: Readonly<Record<string, (image: ReturnType<typeof imageOf>, bytes: Buffer) => void>> = {
             'it is not there': ({ file }) => rmSync(file),
             'it has 3 bytes, its record says \\d+': ({ file }) => writeFileSync(file, 'odd'),
@@ -276,7 +181,7 @@ void t.test('a listing names nothing outside of its directory', async (t) => {
 });
 
 void t.test('another host, a refusal, an outage', async (t) => {
-    const place = await setUp(t, 4);
+    const place = await mantaBackup(t, 4);
     const { double } = place.area;
     await place.area.put(
         'run/owner.json',
@@ -318,7 +223,7 @@ void t.test('another host, a refusal, an outage', async (t) => {
 });
 
 void t.test('a Manta that hangs: an error in time', async (t) => {
-    const place = await setUp(t, 2, 1000);
+    const place = await mantaBackup(t, 2, 1000);
     const hold = place.area.double.hold({ kind: 'put' });
     await t.rejects(runOn(place).run.run(), { code: 'StorageIsDown' });
     hold.resume();
@@ -362,4 +267,62 @@ void t.test('etc: nothing outside of it is written', async (t) => {
         await t.rejects(restoreEtc(restore), /a file of etc outside of it/, path);
     }
     t.strictSame(readdirSync(directory, { recursive: true }), ['etc']);
+});
+
+void t.test('a record that is a moment later than its file is waited for', async (t) => {
+    const place = await mantaBackup(t, 6);
+    await runOn(place).run.run();
+    const image = imageOf(place);
+    const before = readFileSync(image.raw);
+    replaceImageFile(place.base, image.uuid, 'the new one');
+    const after = readFileSync(image.raw);
+    writeFileSync(image.raw, before);
+    const pauses: number[] = [];
+    const waiting = runOn(place, {
+        pause: (ms) => {
+            if (pauses.push(ms) === 3) writeFileSync(image.raw, after);
+            return Promise.resolve();
+        },
+    });
+    await waiting.run.run();
+    t.strictSame(waiting.problems, []);
+    t.equal(pauses.length, 3);
+    t.equal((await storedOf(place, image.uuid))[image.path], 'the new one');
+
+    writeFileSync(image.raw, before);
+    const waits: number[] = [];
+    const damaged = runOn(place, { pause: (ms) => Promise.resolve(void waits.push(ms)) });
+    await damaged.run.run();
+    t.match(damaged.problems, [/it has 11 bytes, its record says \d+; the image stays/]);
+    t.equal(
+        waits.reduce((sum, ms) => sum + ms, 0),
+        2000,
+        'no longer',
+    );
+    const stopped = runOn(place, { pause: () => Promise.reject(new Error('stopped')) });
+    await t.rejects(stopped.run.run(), { message: 'stopped' });
+});
+
+void t.test('what was placed for one record is compared with the next one, too', async (t) => {
+    const place = await mantaBackup(t, 4);
+    await runOn(place).run.run();
+    const image = imageOf(place, 3);
+    const before = await storedOf(place, image.uuid);
+    const record = JSON.parse(readFileSync(image.raw, 'utf8')) as {
+        readonly files: readonly object[];
+        readonly icon: object;
+    };
+    const write = (changes: object): void =>
+        writeFileSync(image.raw, JSON.stringify({ ...record, ...changes }));
+    // The icon does not fit, so all begins anew; then the file, which is there already, does not.
+    write({ icon: { ...record.icon, size: 1 } });
+    const { run, problems } = runOn(place, {
+        pause: () => {
+            write({ files: [{ ...record.files[0], sha1: 'a'.repeat(40) }, ...record.files.slice(1)] });
+            return Promise.resolve();
+        },
+    });
+    await run.run();
+    t.match(problems, [/file0: its SHA-1 is \w+, its record says a{40}; the image stays/]);
+    t.strictSame(await storedOf(place, image.uuid), before);
 });

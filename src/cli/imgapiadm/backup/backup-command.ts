@@ -1,10 +1,10 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createMantaObjects } from '../../../app/manta-objects.js';
 import { systemClock } from '../../../base/clock.js';
 import { VERSION } from '../../../base/constants.js';
 import { BaseLock } from '../../../lock/base-lock.js';
 import { instanceOf } from '../../../maintenance/instance.js';
-import { findForeignOwner } from '../../../maintenance/owner-marker.js';
 import { EXIT, type Invocation } from '../command.js';
 import { failureFacts, failureText } from '../failure-text.js';
 import { Interrupt } from '../interrupt.js';
@@ -14,6 +14,7 @@ import { showProgress } from '../progress.js';
 import { bytesText, countText, durationText } from '../quantities.js';
 import { backupRoot, readStandaloneServer, type StandaloneServer } from '../standalone-config.js';
 import type { Terminal } from '../terminal.js';
+import { AreaClaim } from './area-claim.js';
 import type { Area, FileBytes } from './backup-files.js';
 import { backupOrder, requireOutside, type BackupOrder } from './backup-order.js';
 import { BackupRun } from './backup-run.js';
@@ -26,7 +27,18 @@ import { SnapshotTarget } from './snapshot-target.js';
 /** What a target is opened with. */
 interface OpenedTarget {
     readonly target: BackupTarget;
-    close(): void;
+    /** Aborted when the run is to end. */
+    readonly signal: AbortSignal;
+    /** Keeps others out, as far as the place of the backup knows others. @throws Error when one is at work there */
+    claim(): Promise<void>;
+    close(): Promise<void>;
+}
+
+/** What whoever opens a target has to offer. */
+interface TargetContext {
+    readonly signal: AbortSignal;
+    readonly terminal: Terminal;
+    readonly onProblem: (path: string, problem: string) => void;
 }
 
 /** @throws Error when there is nothing that could be backed up */
@@ -44,50 +56,61 @@ async function requireBackupAllowed({ config, directories }: StandaloneServer): 
 
 async function openManta(
     server: StandaloneServer,
-    { parallel, force }: BackupOrder,
+    { parallel, dryRun }: BackupOrder,
     instance: string,
-    signal: AbortSignal,
+    context: TargetContext,
 ): Promise<OpenedTarget> {
     const { config, configPath, directories } = server;
     const objects = await createMantaObjects({ ...config, maxSockets: 2 * parallel });
     if (objects === undefined || config.manta === undefined) {
         throw new Error(`no "manta" in ${configPath}: name a directory with --dest`);
     }
-    signal.addEventListener('abort', () => objects.close(), { once: true });
+    context.signal.addEventListener('abort', () => objects.close(), { once: true });
+    const claim = new AreaClaim({
+        objects,
+        rootDir: config.manta.rootDir,
+        instance,
+        signal: context.signal,
+        log: terminalLog(context.terminal),
+    });
     try {
-        const owner = await findForeignOwner(objects, config.manta.rootDir, instance);
-        if (owner !== undefined) {
-            throw new Error(
-                `another host uses this Manta area: ${owner.host ?? 'unknown'}, instance ${owner.instance ?? 'unknown'}, ` +
-                    `last seen ${owner.time ?? 'unknown'}; its backup would be mixed with this one` +
-                    (force ? ' (--force does not help)' : ''),
-            );
-        }
+        await claim.check();
     } catch (error) {
         objects.close();
         throw error;
     }
+    const { signal } = claim;
     const target = new MantaTarget({
         objects,
         root: backupRoot(config),
         statePath: join(directories.run, 'backup-state.json'),
         parallel,
         signal,
+        onProblem: context.onProblem,
     });
-    return { target, close: () => objects.close() };
+    return {
+        target,
+        signal,
+        // Instances of a datacenter share their area and do not mark it.
+        claim: () => (dryRun || config.mode === 'dc' ? Promise.resolve() : claim.take()),
+        close: async () => {
+            await claim.end();
+            objects.close();
+        },
+    };
 }
 
 async function openTarget(
     server: StandaloneServer,
     order: BackupOrder,
-    signal: AbortSignal,
-    terminal: Terminal,
+    context: TargetContext,
 ): Promise<OpenedTarget> {
     const { config, directories } = server;
+    const { signal, terminal } = context;
     const instance = await instanceOf(config, directories, terminalLog(terminal));
     const { destination, keep, force, parallel } = order;
     if (destination === undefined) {
-        return openManta(server, order, instance, signal);
+        return openManta(server, order, instance, context);
     }
     requireOutside(destination, directories);
     const target = new SnapshotTarget({
@@ -99,7 +122,8 @@ async function openTarget(
         signal,
         onNote: (text) => terminal.note(`warning: ${text}`),
     });
-    return { target, close: () => undefined };
+    const nothing = (): Promise<void> => Promise.resolve();
+    return { target, signal, claim: nothing, close: nothing };
 }
 
 /** A backup as a command, from the first check to the last line (operations 3.2). */
@@ -166,7 +190,11 @@ class BackupCommand {
     async #backUp(): Promise<number> {
         const { signal } = this.#interrupt;
         await requireBackupAllowed(this.#server);
-        const opened = await openTarget(this.#server, this.#order, signal, this.#terminal);
+        const opened = await openTarget(this.#server, this.#order, {
+            signal,
+            terminal: this.#terminal,
+            onProblem: (path, problem) => this.#complain(path, problem),
+        });
         try {
             const { base } = this.#server.directories;
             const { yes, dryRun } = this.#order;
@@ -175,13 +203,14 @@ class BackupCommand {
                 signal.throwIfAborted();
                 throw new Error('nobody has agreed: nothing was done; see --yes');
             }
-            return await this.#run(opened.target);
+            await opened.claim();
+            return await this.#run(opened);
         } finally {
-            opened.close();
+            await opened.close();
         }
     }
 
-    async #run(target: BackupTarget): Promise<number> {
+    async #run({ target, signal }: OpenedTarget): Promise<number> {
         const order = this.#order;
         const server = this.#server;
         const terminal = this.#terminal;
@@ -196,7 +225,11 @@ class BackupCommand {
             force: order.force,
             dryRun: order.dryRun,
             parallel: order.parallel,
-            signal: this.#interrupt.signal,
+            signal,
+            pause: async (ms) => {
+                await delay(ms, undefined, { signal }).catch(() => undefined);
+                signal.throwIfAborted();
+            },
             onProblem: (path, problem) => this.#complain(path, problem),
             onCopied: (path) => terminal.trace(`copied ${path}`),
         });
@@ -215,7 +248,7 @@ class BackupCommand {
               }));
         const error = await run.run().then(
             () => undefined,
-            (failure: unknown) => (failure instanceof Error ? failure : new Error(String(failure))),
+            (failure: unknown) => asError(signal.aborted ? signal.reason : failure),
         );
         hide?.();
         this.#summarize(run, startedAt, elapsedMs(), error);
@@ -280,6 +313,10 @@ class BackupCommand {
         }
         this.#say(`Finished at ${new Date().toISOString()} (elapsed ${durationText(elapsedMs)})`);
     }
+}
+
+function asError(failure: unknown): Error {
+    return failure instanceof Error ? failure : new Error(String(failure));
 }
 
 /** With Manta as a storage the server itself brings the archive there. */

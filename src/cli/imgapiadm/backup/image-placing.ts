@@ -1,9 +1,20 @@
-import { ChangedError, pathsOf, readSmallFile, UnreadableError, uuidOf } from './backup-files.js';
+import {
+    ChangedError,
+    pathsOf,
+    readSmallFile,
+    UnreadableError,
+    uuidOf,
+    type SmallFile,
+} from './backup-files.js';
 import type { Placement } from './placement.js';
 import { localFilesOf, MismatchError, type NamedFile } from './record-files.js';
 
 /** How often something is read again that is changed again and again meanwhile. */
 export const MAX_TRIES = 10;
+
+/** How long a server may need from a new file to the record that names it, and a look at that, milliseconds. */
+const RECORD_DELAY_MS = 2000;
+const LOOK_MS = 100;
 
 /** Why an image cannot be in a backup as it is. */
 export interface Wrong {
@@ -33,11 +44,12 @@ export function problemOf(error: unknown): string {
 }
 
 /**
- * Has one image in a backup: its files, then its record, which is read once. All bytes that are stored are
- * compared with what that record says, so none of another record's are beside it.
+ * Has one image in a backup: its files, then its record, which is read once. Of each file the size is compared
+ * with what that record says; of those that are stored, or compared byte by byte, the SHA-1, too. What has the
+ * size and the time it had in the last backup is taken to be what it was then.
  *
- * What does not fit may be on its way from one file to the next: then the record is another one by now, and
- * all begins anew. If it is still the same, the image is damaged.
+ * What does not fit may be on its way from one file to the next: then the record is another one by now, or
+ * soon, and all begins anew. If it stays the same, the image is damaged.
  */
 class ImagePlacing {
     readonly #placement: Placement;
@@ -69,7 +81,7 @@ class ImagePlacing {
         let before: Buffer | undefined;
         let wrong: readonly Wrong[] = [];
         for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
-            const record = await readSmallFile(placement.base, this.#record);
+            const record = await this.#read(before);
             if (record === undefined) {
                 await this.#takeBack();
                 return [];
@@ -89,6 +101,19 @@ class ImagePlacing {
             before = record.bytes;
         }
         return [{ path: this.#record, problem: 'it was changed again and again meanwhile' }];
+    }
+
+    /** Reads the record; once something did not fit it, waits a moment for another one. */
+    async #read(before: Buffer | undefined): Promise<SmallFile | undefined> {
+        const { base, pause } = this.#placement;
+        for (let waitedMs = 0; ; waitedMs += LOOK_MS) {
+            const record = await readSmallFile(base, this.#record);
+            const isSame = record !== undefined && before?.equals(record.bytes) === true;
+            if (!isSame || waitedMs >= RECORD_DELAY_MS) {
+                return record;
+            }
+            await pause(LOOK_MS);
+        }
     }
 
     async #placeFiles(files: readonly NamedFile[]): Promise<readonly Wrong[]> {

@@ -6,8 +6,9 @@ import { unlessMissing } from '../../../base/unless-missing.js';
 import type { ObjectStore } from '../../../remotes/object-store.js';
 import { pathsOf, uuidOf, type FileBytes, type Files, type KeptFile } from './backup-files.js';
 import type { BackupTarget } from './backup-target.js';
+import { findBackup, type FoundBackup } from './find-backup.js';
 import { MantaReplacements } from './manta-replacements.js';
-import { findBackup, md5Of, recordOf, type FoundBackup } from './manta-tree.js';
+import { md5Of, recordOf, waitingAt } from './manta-tree.js';
 import { MantaWriter } from './manta-writer.js';
 
 /** What a {@link MantaTarget} is made from. */
@@ -20,6 +21,8 @@ export interface MantaTargetOptions {
     /** Calls at the same time. */
     readonly parallel: number;
     readonly signal: AbortSignal;
+    /** Told of what is wrong in the backup itself; the run goes on. */
+    readonly onProblem: (path: string, problem: string) => void;
 }
 
 /** What the last run noted about files: `[size, mtimeMs, etag]` by path; it counts for the object with that etag alone. */
@@ -45,7 +48,7 @@ export class MantaTarget implements BackupTarget {
     readonly #replacements: MantaReplacements;
     /** Etags of files whose bytes in Manta are known. */
     readonly #etags = new Map<string, string | undefined>();
-    #found: FoundBackup = { files: new Map(), waiting: [], begun: [] };
+    #found: FoundBackup = { files: new Map(), waiting: [], begun: [], broken: [] };
 
     constructor(options: MantaTargetOptions) {
         const { objects, root, signal } = options;
@@ -58,6 +61,10 @@ export class MantaTarget implements BackupTarget {
     async open(): Promise<Files> {
         const { objects, root, statePath, parallel } = this.#options;
         this.#found = await findBackup(objects, root, parallel);
+        for (const { record, problem } of this.#found.broken) {
+            const text = `${problem}; nothing of it is put in place, and it goes once the image is stored anew`;
+            this.#options.onProblem(waitingAt(record), text);
+        }
         const noted = parseState(await unlessMissing(readFile(statePath, 'utf8')), this.#area);
         const files = new Map<string, KeptFile>();
         for (const [path, { size, etag }] of this.#found.files) {
@@ -70,13 +77,16 @@ export class MantaTarget implements BackupTarget {
     }
 
     async begin(): Promise<void> {
+        const { files, ...found } = this.#found;
         await this.#replacements.settle(this.#found);
+        // What has waited is in its place now.
+        const placed = [...files].map(([path, file]) => [path, { ...file, at: path }] as const);
+        this.#found = { ...found, files: new Map(placed) };
     }
 
     async hasBytes(file: FileBytes): Promise<boolean> {
-        const { objects, signal } = this.#options;
-        signal.throwIfAborted();
-        const found = await objects.stat(this.#writer.pathOf(file.path));
+        const { at = file.path } = this.#found.files.get(file.path) ?? {};
+        const found = await this.#writer.stat(at);
         return found?.size === file.size && found.md5 !== undefined && found.md5 === (await md5Of(file));
     }
 
@@ -91,7 +101,7 @@ export class MantaTarget implements BackupTarget {
             return;
         }
         this.#etags.delete(path);
-        this.#etags.set(path, await this.#writer.put(path, file));
+        this.#etags.set(path, (await this.#writer.put(path, file)).etag);
     }
 
     async putForRecord(file: FileBytes): Promise<void> {
@@ -118,6 +128,10 @@ export class MantaTarget implements BackupTarget {
     }
 
     async commit(files: Files): Promise<void> {
+        const { broken, waiting } = this.#found;
+        const isMended = (record: string): boolean =>
+            files.has(record) && broken.some((image) => image.record === record);
+        await this.#replacements.clear(waiting.filter((path) => isMended(recordOf(path))));
         await this.#writer.removeEmptied();
         await this.#note(files);
     }

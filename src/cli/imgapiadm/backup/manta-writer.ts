@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { ObjectStore } from '../../../remotes/object-store.js';
+import type { FoundObject, ObjectFacts, ObjectStore } from '../../../remotes/object-store.js';
 import type { FileBytes } from './backup-files.js';
 import { storeInManta } from './manta-file.js';
 
@@ -17,17 +17,21 @@ export class MantaWriter {
         this.#signal = signal;
     }
 
-    /** Stores a file as one step, as {@link storeInManta} does. @returns its etag, if Manta says so */
-    async put(path: string, file: FileBytes): Promise<string | undefined> {
+    /** Stores a file as one step, as {@link storeInManta} does. @returns what Manta says it has stored */
+    async put(path: string, file: FileBytes): Promise<Partial<ObjectFacts>> {
         const to = await this.#place(path);
-        return (await storeInManta(this.#objects, to, file, { signal: this.#signal })).etag;
+        return storeInManta(this.#objects, to, file, { signal: this.#signal });
     }
 
-    /** Makes a file visible under a second name. @returns its etag there, if Manta says so */
-    async copy(from: string, to: string): Promise<string | undefined> {
+    /** Makes a file visible under a second name. */
+    async copy(from: string, to: string): Promise<void> {
         const target = await this.#place(to);
         await this.#objects.copy(this.pathOf(from), target, { signal: this.#signal });
-        return (await this.#objects.stat(target))?.etag;
+    }
+
+    async stat(path: string): Promise<FoundObject | undefined> {
+        this.#signal.throwIfAborted();
+        return await this.#objects.stat(this.pathOf(path));
     }
 
     async remove(path: string): Promise<void> {

@@ -20,6 +20,8 @@ export interface PlacementOptions {
     readonly checksum: boolean;
     readonly dryRun: boolean;
     readonly onCopied: (path: string) => void;
+    /** Waits, milliseconds. @throws the reason when the run is to end */
+    readonly pause: (ms: number) => Promise<void>;
 }
 
 /** What a run has done so far. */
@@ -47,18 +49,22 @@ interface Way {
 /** What a backup has, file by file: what of the last one stays, and what is stored anew. */
 export class Placement {
     readonly base: string;
+    readonly pause: PlacementOptions['pause'];
     /** What the last backup has. */
     readonly last: Files;
     readonly #counts: BackupCounts;
     readonly #options: PlacementOptions;
     /** What this one has. */
     readonly #placed = new Map<string, KeptFile>();
+    /** What the record said of that when it was placed. */
+    readonly #sha1s = new Map<string, string | undefined>();
     /** What this one has, and the last one had not. */
     readonly #stored = new Set<string>();
 
     constructor(options: PlacementOptions, last: Files, counts: BackupCounts) {
         this.#options = options;
         this.base = options.base;
+        this.pause = options.pause;
         this.last = last;
         this.#counts = counts;
     }
@@ -89,7 +95,9 @@ export class Placement {
     }
 
     /**
-     * Has a file of the base directory in the backup as it is now.
+     * Has a file of the base directory in the backup as it is now. Its size is compared with what its record
+     * says, its SHA-1 when it is read: not if size and time are those of the last backup, nor if this one has
+     * placed it before, for a record that says the same SHA-1.
      *
      * @returns false: there is none
      * @throws UnreadableError; ChangedError; MismatchError; Error when the target fails
@@ -102,15 +110,19 @@ export class Placement {
         if (way.named !== undefined) {
             requireSize(now.size, way.named);
         }
-        if (isSame(now, this.#placed.get(path))) {
+        const sha1 = way.named?.sha1;
+        // Placed for another record, it was never compared with this one.
+        if (isSame(now, this.#placed.get(path)) && this.#sha1s.get(path) === sha1) {
             return true;
         }
         const isFirst = !this.#placed.has(path);
         if (isFirst && (await this.#isKept(path, now, () => this.#hasBytes(path, now, way)))) {
             await this.keep(path, now);
-            return true;
+        } else if ((await withFile(this.base, path, (file) => this.put(file, way))) === undefined) {
+            return false;
         }
-        return (await withFile(this.base, path, (file) => this.put(file, way))) !== undefined;
+        this.#sha1s.set(path, sha1);
+        return true;
     }
 
     /** Takes a file over from the last backup. */
@@ -150,6 +162,7 @@ export class Placement {
             await this.#options.target.discard(path);
         }
         this.#placed.delete(path);
+        this.#sha1s.delete(path);
         this.#stored.delete(path);
     }
 

@@ -8,18 +8,21 @@ export interface NamedFile {
     readonly name: string;
     readonly size?: number;
     readonly sha1?: string;
+    /** Base64. */
+    readonly md5?: string;
 }
 
 function named(name: string, entry: unknown): NamedFile[] {
     if (!isSettings(entry) || (entry['stor'] !== undefined && entry['stor'] !== 'local')) {
         return [];
     }
-    const { size, sha1 } = entry;
+    const { size, sha1, contentMD5: md5 } = entry;
     return [
         {
             name,
             ...(typeof size === 'number' ? { size } : {}),
             ...(typeof sha1 === 'string' ? { sha1 } : {}),
+            ...(typeof md5 === 'string' ? { md5 } : {}),
         },
     ];
 }

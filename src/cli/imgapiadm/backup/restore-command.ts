@@ -45,26 +45,6 @@ function serverOf({ places, from }: RestoreOrder): Server {
     return readStandaloneServer(places.config);
 }
 
-/** `undefined`: nothing is configured that could be restored from. */
-async function openSource(
-    { config }: Server,
-    { from, parallel }: RestoreOrder,
-    signal: AbortSignal,
-): Promise<OpenedSource | undefined> {
-    if (from !== undefined) {
-        return { source: await SnapshotSource.find(from), close: () => undefined };
-    }
-    const objects = config && (await createMantaObjects({ ...config, maxSockets: 2 * parallel }));
-    if (config === undefined || objects === undefined) {
-        return undefined;
-    }
-    signal.addEventListener('abort', () => objects.close(), { once: true });
-    return {
-        source: new MantaSource(objects, backupRoot(config), parallel),
-        close: () => objects.close(),
-    };
-}
-
 /** A restore as a command, from the first check to the last line (operations 3.2). */
 class RestoreCommand {
     readonly #order: RestoreOrder;
@@ -84,13 +64,12 @@ class RestoreCommand {
     }
 
     async execute(): Promise<number> {
-        const { signal } = this.#interrupt;
         const deafen = this.#interrupt.listen({
             onFirst: () => this.#note('stopping; run it again to go on'),
             onSecond: () => undefined,
         });
         try {
-            const opened = await openSource(this.#server, this.#order, signal);
+            const opened = await this.#openSource();
             try {
                 return await (opened === undefined ? this.#nothing() : this.#restore(opened.source));
             } finally {
@@ -104,6 +83,28 @@ class RestoreCommand {
         } finally {
             deafen();
         }
+    }
+
+    /** `undefined`: nothing is configured that could be restored from. */
+    async #openSource(): Promise<OpenedSource | undefined> {
+        const { config } = this.#server;
+        const { from, parallel } = this.#order;
+        if (from !== undefined) {
+            return { source: await SnapshotSource.find(from), close: () => undefined };
+        }
+        const objects = config && (await createMantaObjects({ ...config, maxSockets: 2 * parallel }));
+        if (config === undefined || objects === undefined) {
+            return undefined;
+        }
+        this.#interrupt.signal.addEventListener('abort', () => objects.close(), { once: true });
+        const source = new MantaSource({
+            objects,
+            root: backupRoot(config),
+            parallel,
+            onNote: (text) => this.#note(`warning: ${text}`),
+            onProblem: (path, problem) => this.#complain(path, problem),
+        });
+        return { source, close: () => objects.close() };
     }
 
     /** @throws `error`, unless it can be told how to help */

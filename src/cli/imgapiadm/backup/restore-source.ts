@@ -4,7 +4,8 @@ import { unlessMissing } from '../../../base/unless-missing.js';
 import { walkFiles } from '../../../base/walk-files.js';
 import type { ObjectStore } from '../../../remotes/object-store.js';
 import { areaOf, listFiles, withFile, type FileBytes, type Files } from './backup-files.js';
-import { ETC, findBackup } from './manta-tree.js';
+import { findBackup } from './find-backup.js';
+import { ETC, isOfImage, waitingAt, type StoredFile } from './manta-tree.js';
 import { listSnapshots, readSnapshot, type Snapshot } from './snapshots.js';
 
 /** Where a restore comes from. */
@@ -19,41 +20,78 @@ export interface RestoreSource {
     read(path: string, use: (file: FileBytes) => Promise<void>): Promise<void>;
 }
 
+/** What a {@link MantaSource} is made from. */
+export interface MantaSourceOptions {
+    readonly objects: ObjectStore;
+    /** `<rootDir>/backup`. */
+    readonly root: string;
+    /** Calls at the same time. */
+    readonly parallel: number;
+    /** Told of what is odd. */
+    readonly onNote: (text: string) => void;
+    /** Told of what is wrong in the backup. */
+    readonly onProblem: (path: string, problem: string) => void;
+}
+
 /** A backup in Manta. */
 export class MantaSource implements RestoreSource {
     readonly where: string;
     readonly identity: string;
-    readonly #objects: ObjectStore;
-    readonly #root: string;
-    readonly #parallel: number;
-    /** Where files are, below the backup. */
-    #places: ReadonlyMap<string, string> = new Map();
+    readonly #options: MantaSourceOptions;
+    #files: ReadonlyMap<string, StoredFile> = new Map();
 
-    constructor(objects: ObjectStore, root: string, parallel: number) {
-        this.where = `${root} at ${objects.url}`;
+    constructor(options: MantaSourceOptions) {
+        this.where = `${options.root} at ${options.objects.url}`;
         this.identity = this.where;
-        this.#objects = objects;
-        this.#root = root;
-        this.#parallel = parallel;
+        this.#options = options;
     }
 
     async list(): Promise<Files> {
-        const { files } = await findBackup(this.#objects, this.#root, this.#parallel);
-        this.#places = new Map([...files].map(([path, { at }]) => [path, at]));
+        const { objects, root, parallel, onNote, onProblem } = this.#options;
+        const { files, waiting, broken } = await findBackup(objects, root, parallel);
+        if (waiting.length > 0) {
+            onNote(
+                `a backup to ${this.where} is under way, or was broken off: ` +
+                    'each image it was about to replace is restored as it was, or as it is to be',
+            );
+        }
+        for (const { record, problem } of broken) {
+            onProblem(waitingAt(record), `${problem}; the image is not restored`);
+        }
+        this.#files = files;
         return new Map([...files].map(([path, { size }]) => [path, { size }]));
     }
 
     async read(path: string, use: (file: FileBytes) => Promise<void>): Promise<void> {
-        const at = this.#places.get(path) ?? path;
-        const opened = await this.#objects.open(posix.join(this.#root, at));
+        const { objects, root } = this.#options;
+        const { at = path, etag } = this.#files.get(path) ?? {};
+        const opened = await objects.open(posix.join(root, at));
         if (opened === undefined) {
-            throw new Error(`${path} is not in the backup any more`);
+            throw new Error(`${path} is not in the backup any more: if one is under way, wait until it ends`);
         }
         try {
+            // What belongs together must be of one moment.
+            if (isOfImage(path) && opened.etag !== etag && (await this.#etagOf(at)) !== etag) {
+                throw new Error(
+                    `${path} was replaced in the backup meanwhile: wait until the one under way ends`,
+                );
+            }
             await use({ path, size: opened.size, chunks: opened.stream });
         } finally {
             opened.stream.destroy();
         }
+    }
+
+    /** As a listing says it, which may be written in another way than in an answer. */
+    async #etagOf(at: string): Promise<string | undefined> {
+        const { objects, root } = this.#options;
+        const { dir, base } = posix.parse(posix.join(root, at));
+        for await (const { name, etag } of objects.list(dir)) {
+            if (name === base) {
+                return etag;
+            }
+        }
+        return undefined;
     }
 }
 
