@@ -1,9 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMantaObjects } from '../../../app/manta-objects.js';
-import { systemClock } from '../../../base/clock.js';
-import { VERSION } from '../../../base/constants.js';
-import { BaseLock } from '../../../lock/base-lock.js';
 import { instanceOf } from '../../../maintenance/instance.js';
 import { EXIT, type Invocation } from '../command.js';
 import { failureFacts, failureText } from '../failure-text.js';
@@ -21,8 +18,9 @@ import { BackupRun } from './backup-run.js';
 import type { BackupTarget } from './backup-target.js';
 import { publicEtc, readEtc, readPassphrase, sealedEtc } from './etc-files.js';
 import { MantaTarget } from './manta-target.js';
-import { isRestored, markerPath, writeStatus } from './run-status.js';
+import { isRestored, markerPath } from './run-status.js';
 import { SnapshotTarget } from './snapshot-target.js';
+import { runWatched } from './watched-work.js';
 
 /** What a target is opened with. */
 interface OpenedTarget {
@@ -140,51 +138,16 @@ class BackupCommand {
         this.#terminal = terminal;
     }
 
-    async execute(): Promise<number> {
-        const { directories } = this.#server;
-        const lock = new BaseLock({
-            directories,
-            log: terminalLog(this.#terminal),
-            clock: systemClock,
-            app: `imgapiadm ${VERSION}`,
-            name: 'backup',
+    execute(): Promise<number> {
+        return runWatched({
+            directories: this.#server.directories,
+            terminal: this.#terminal,
+            interrupt: this.#interrupt,
+            lock: 'backup',
+            called: 'backup',
+            noted: this.#order.dryRun ? undefined : 'backup',
+            work: () => this.#backUp(),
         });
-        if (!(await lock.tryAcquire())) {
-            throw new Error(`another backup of ${directories.base} is running`);
-        }
-        const deafen = this.#interrupt.listen({
-            onFirst: () => this.#terminal.note('stopping'),
-            onSecond: () => undefined,
-        });
-        try {
-            const status = await this.#guarded();
-            await this.#note(status);
-            return status;
-        } finally {
-            deafen();
-            await lock.release();
-        }
-    }
-
-    /** Fails after the status of a failure is noted, so that whoever watches sees it. */
-    async #guarded(): Promise<number> {
-        try {
-            return await this.#backUp();
-        } catch (error) {
-            const { status } = this.#interrupt;
-            if (status !== undefined) {
-                this.#terminal.note('interrupted; the next backup goes on from here');
-                return status;
-            }
-            await this.#note(EXIT.findings);
-            throw error;
-        }
-    }
-
-    async #note(status: number): Promise<void> {
-        if (!this.#order.dryRun) {
-            await writeStatus(this.#server.directories, 'backup', status);
-        }
     }
 
     async #backUp(): Promise<number> {

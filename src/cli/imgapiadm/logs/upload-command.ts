@@ -1,18 +1,14 @@
 import { posix } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMantaObjects } from '../../../app/manta-objects.js';
-import { systemClock } from '../../../base/clock.js';
-import { VERSION } from '../../../base/constants.js';
-import { BaseLock } from '../../../lock/base-lock.js';
 import type { ObjectStore } from '../../../remotes/object-store.js';
 import { requireNoArguments } from '../backup/backup-order.js';
-import { writeStatus } from '../backup/run-status.js';
+import { runWatched } from '../backup/watched-work.js';
 import { EXIT, type Invocation } from '../command.js';
 import { configPath } from '../config-path.js';
 import { failureText } from '../failure-text.js';
 import { Interrupt } from '../interrupt.js';
 import { actAsOwner } from '../offline/act-as-owner.js';
-import { terminalLog } from '../offline/terminal-log.js';
 import { bytesText, countText } from '../quantities.js';
 import { readStandaloneServer, type StandaloneServer } from '../standalone-config.js';
 import type { Terminal } from '../terminal.js';
@@ -43,44 +39,15 @@ class UploadCommand {
         if (this.#order.dryRun) {
             return this.#show();
         }
-        const { directories } = this.#server;
-        const lock = new BaseLock({
-            directories,
-            log: terminalLog(this.#terminal),
-            clock: systemClock,
-            app: `imgapiadm ${VERSION}`,
-            name: 'upload-logs',
+        return runWatched({
+            directories: this.#server.directories,
+            terminal: this.#terminal,
+            interrupt: this.#interrupt,
+            lock: 'upload-logs',
+            called: 'upload of logs',
+            noted: 'logupload',
+            work: () => this.#upload(),
         });
-        if (!(await lock.tryAcquire())) {
-            throw new Error(`another upload of logs of ${directories.base} is running`);
-        }
-        const stopListening = this.#interrupt.listen({
-            onFirst: () => this.#terminal.note('stopping'),
-            onSecond: () => undefined,
-        });
-        try {
-            const status = await this.#guarded();
-            await writeStatus(directories, 'logupload', status);
-            return status;
-        } finally {
-            stopListening();
-            await lock.release();
-        }
-    }
-
-    /** Fails after the status of a failure is noted, so that whoever watches sees it. */
-    async #guarded(): Promise<number> {
-        try {
-            return await this.#upload();
-        } catch (error) {
-            const { status } = this.#interrupt;
-            if (status !== undefined) {
-                this.#terminal.note('interrupted; the next upload goes on from here');
-                return status;
-            }
-            await writeStatus(this.#server.directories, 'logupload', EXIT.findings);
-            throw error;
-        }
     }
 
     /** What would be uploaded, and where to. */
