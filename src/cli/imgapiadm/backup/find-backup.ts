@@ -1,5 +1,5 @@
-import type { ObjectStore } from '../../../remotes/object-store.js';
 import { posix } from 'node:path';
+import type { ObjectStore } from '../../../remotes/object-store.js';
 import { AREAS, pathsOf, uuidOf } from './backup-files.js';
 import { GoneMeanwhileError, problemOfBegun } from './begun-images.js';
 import {
