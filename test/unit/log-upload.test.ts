@@ -268,7 +268,10 @@ void t.test('an upload that is told to stop, while it waits and while Manta hang
     const second = await place.upload();
     t.match(second, { code: 252, stderr: [/another upload of logs of .* is running/] });
     waiting.child.kill('SIGINT');
-    t.match(await waiting.exited, { code: 130, stderr: /stopping.*the next upload of logs goes on from here/s });
+    t.match(await waiting.exited, {
+        code: 130,
+        stderr: /stopping.*the next upload of logs goes on from here/s,
+    });
     t.equal(place.status(), '130\n');
     end();
 
