@@ -230,7 +230,11 @@ void t.test('Manta: the same rows, and the places of older servers', async (t) =
     await shift(row6, `${row6}/file0`);
     await shift(row8, `images/${row8}/file0`);
     await shift(recoverable, inManta(recoverable, `file0.${newUuid()}`));
-    await store.call('mkdirp', `${area}/images/eee`);
+    const used = new Set([...uuids, orphan].map((uuid) => uuid.slice(0, 3)));
+    const unused = ['eee', 'eef', 'ef0', 'ef1', 'ef2', 'ef3', 'ef4', 'ef5'].find(
+        (prefix) => !used.has(prefix),
+    );
+    await store.call('mkdirp', `${area}/images/${unused ?? ''}`);
     const before = new Set(double.objects(area));
     const access = ['-c', server.configPath];
     const run = await runTool(['gc', '-y', '-j', '--min-age', '0', ...access], tree.environment);
@@ -244,11 +248,12 @@ void t.test('Manta: the same rows, and the places of older servers', async (t) =
             .sort(),
         [
             `duplicate ${join(tree.base, other)}`,
-            `empty ${area}/images/eee`,
+            `empty ${area}/images/${unused ?? ''}`,
             `leftover ${area}/${garbage[1] ?? ''}`,
             `orphan ${area}/${garbage[0] ?? ''}`,
             `orphan-file ${area}/${garbage[2] ?? ''}`,
         ],
+        run.stdout.join('\n'),
     );
     const stamp =
         /trash\/(\w+)\//.exec(String(found.find(({ kind }) => kind === 'orphan')?.['to']))?.[1] ?? '';
