@@ -26,8 +26,6 @@ const HOUR = 60 * MINUTE;
 
 /** Name of the task that copies key files. */
 export const KEY_MIRROR_TASK = 'key mirror';
-/** Name of the task that marks the area as this installation's. */
-export const OWNER_TASK = 'owner marker';
 
 /** The background tasks of a server with a Manta area (operations 1.9, 4.7); none without one. */
 export class MantaTasks {
@@ -77,13 +75,7 @@ export class MantaTasks {
                 retryMs: 5 * MINUTE,
                 run: (signal: AbortSignal) => mirror.sync(signal),
             },
-            owner && {
-                name: OWNER_TASK,
-                firstAfterMs: 0,
-                everyMs: HOUR,
-                retryMs: 5 * MINUTE,
-                run: (signal: AbortSignal) => owner.refresh(signal),
-            },
+            owner?.task(),
             push && {
                 name: 'archive push',
                 firstAfterMs: 5 * MINUTE,

@@ -6,6 +6,7 @@ import { recoverUploads } from '../images/recover-uploads.js';
 import { rollBackAbandonedClones } from '../images/recover-clones.js';
 import { settleAbandonedExports } from '../images/recover-exports.js';
 import { removeAbandonedImports } from '../images/recover-imports.js';
+import { OWNER_TASK } from '../maintenance/keep-owner.js';
 import { purgePlaceholders } from '../maintenance/purge.js';
 import { findRecord } from '../maintenance/record-exists.js';
 import type { MarkedOwner } from '../maintenance/owner-marker.js';
@@ -14,7 +15,7 @@ import { type BackgroundTask, TaskScheduler } from '../maintenance/tasks.js';
 import { isBeingMade } from '../jobs/being-made.js';
 import type { Backends } from './backends.js';
 import type { Jobs } from './jobs.js';
-import { KEY_MIRROR_TASK, MantaTasks, OWNER_TASK } from './manta-tasks.js';
+import { KEY_MIRROR_TASK, MantaTasks } from './manta-tasks.js';
 
 /** What the tasks of a server work on. */
 export interface ServerTasksOptions {

@@ -3,6 +3,13 @@ import type { Clock } from '../base/clock.js';
 import { untilAborted } from '../base/until-aborted.js';
 import type { ObjectStore } from '../remotes/object-store.js';
 import { markOwner, type MarkedOwner } from './owner-marker.js';
+import type { BackgroundTask } from './tasks.js';
+
+/** Name of the task that marks the area as this installation's. */
+export const OWNER_TASK = 'owner marker';
+
+const REFRESH_MS = 3_600_000;
+const RETRY_MS = 300_000;
 
 /** What an {@link OwnerKeeper} is made from. */
 export interface OwnerKeeperOptions {
@@ -30,6 +37,17 @@ export class OwnerKeeper {
     /** Who else was at work in the area at the last look; `undefined`: nobody. */
     get foreign(): MarkedOwner | undefined {
         return this.#foreign;
+    }
+
+    /** The row for a scheduler: the area is marked at once, and every hour. */
+    task(): BackgroundTask {
+        return {
+            name: OWNER_TASK,
+            firstAfterMs: 0,
+            everyMs: REFRESH_MS,
+            retryMs: RETRY_MS,
+            run: (signal) => this.refresh(signal),
+        };
     }
 
     /** Refreshes the marker, unless it is another's. @throws as {@link ObjectStore} says */

@@ -21,6 +21,15 @@ export interface MarkedOwner {
     readonly time?: string;
 }
 
+/** Says to an operator whose an area is that is another's. */
+export function foreignOwnerText({
+    host = 'unknown',
+    instance = 'unknown',
+    time = 'unknown',
+}: MarkedOwner): string {
+    return `another host uses this Manta area: ${host}, instance ${instance}, last seen ${time}`;
+}
+
 /** The marker that is there. */
 interface Marker {
     readonly owner: MarkedOwner;

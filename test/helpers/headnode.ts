@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
@@ -6,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { HeadnodeTools } from '#lib/cli/scripts/headnode/tools.js';
+import { startProgram, type ProgramExit } from './running-program.js';
 import { selfSigned } from './self-signed.js';
 import { PROJECT_ROOT } from './server-process.js';
 
@@ -31,10 +31,7 @@ export interface Headnode {
     /** How they were called since the last time this was asked: program and arguments, with JSON parsed. */
     readonly calls: () => readonly (readonly unknown[])[];
     /** Runs a script of ours there. */
-    readonly run: (
-        name: string,
-        ...args: string[]
-    ) => Promise<{ code: number | null; stdout: string; stderr: string }>;
+    readonly run: (name: string, ...args: string[]) => Promise<ProgramExit>;
 }
 
 const PROGRAMS = [
@@ -108,18 +105,8 @@ export function makeHeadnode(test: Test, script: Script): Headnode {
                     .map((word) => (word.startsWith('{') ? (JSON.parse(word) as unknown) : word)),
             );
         },
-        run: async (name, ...args) => {
-            const child = spawn(process.execPath, [join(PROJECT_ROOT, 'bin', name), ...args], {
-                env: environment,
-                stdio: ['ignore', 'pipe', 'pipe'],
-                timeout: 60_000,
-            });
-            const output = { stdout: '', stderr: '' };
-            child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()));
-            child.stderr.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()));
-            const [code] = (await once(child, 'close')) as [number | null];
-            return { code, ...output };
-        },
+        run: (name, ...args) =>
+            startProgram(process.execPath, [join(PROJECT_ROOT, 'bin', name), ...args], environment).exited,
     };
 }
 

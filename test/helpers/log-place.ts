@@ -1,5 +1,3 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import {
     chmodSync,
     chownSync,
@@ -15,26 +13,14 @@ import type { Test } from 'tap';
 import { uploadLogsCommand } from '#lib/cli/imgapiadm/upload-logs.js';
 import { backupPlace, type BackupPlace } from './backup-place.js';
 import { startMantaArea, type MantaArea } from './manta-area.js';
+import { startProgram, type RunningProgram } from './running-program.js';
 import { PROJECT_ROOT } from './server-process.js';
 import { runHere, type SubcommandExit } from './subcommand-run.js';
 
-const LIMIT_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
 /** Name of the machine whose logs are rotated. */
 export const NODE = 'imgapi-im_ages-5f2a2d3e';
-
-/** A program of `tools/standalone` that runs. */
-export interface RunningProgram {
-    readonly child: ChildProcess;
-    /** What it has said so far. */
-    readonly stderr: () => string;
-    readonly exited: Promise<{
-        readonly code: number | null;
-        readonly stdout: string;
-        readonly stderr: string;
-    }>;
-}
 
 /** A standalone server's data with a Manta, and a directory of rotated logs. */
 export interface LogPlace extends Pick<BackupPlace, 'directory' | 'base' | 'environment' | 'writeConfig'> {
@@ -54,22 +40,13 @@ export interface LogPlace extends Pick<BackupPlace, 'directory' | 'base' | 'envi
     readonly offer: (file: string, text: string) => void;
 }
 
-function startProgram(
-    program: string,
+function startTool(
+    name: string,
     args: readonly string[],
     environment: Readonly<Record<string, string>>,
 ): RunningProgram {
-    const child = spawn(join(PROJECT_ROOT, 'tools/standalone', program), args, {
-        env: { PATH: process.env['PATH'], ...environment },
-        stdio: ['ignore', 'pipe', 'pipe'],
-        timeout: LIMIT_MS,
-        killSignal: 'SIGKILL',
-    });
-    let [stdout, stderr] = ['', ''];
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    const exited = once(child, 'close').then(([code]) => ({ code: code as number | null, stdout, stderr }));
-    return { child, stderr: () => stderr, exited };
+    const path = join(PROJECT_ROOT, 'tools/standalone', name);
+    return startProgram(path, args, { PATH: process.env['PATH'], ...environment });
 }
 
 /** Makes one; both end with the test. */
@@ -87,8 +64,8 @@ export async function logPlace(t: Test, callTimeoutMs?: number): Promise<LogPlac
         logs,
         waiting: () => (existsSync(upload) ? readdirSync(upload).sort() : []),
         status: () => readFileSync(join(place.base, 'run/logupload.status'), 'utf8'),
-        start: (program, ...args) => startProgram(program, args, environment),
-        post: (...args) => startProgram('tritonpostlogrotate.sh', args, environment).exited,
+        start: (program, ...args) => startTool(program, args, environment),
+        post: (...args) => startTool('tritonpostlogrotate.sh', args, environment).exited,
         upload: (...args) => runHere(uploadLogsCommand, args, environment),
         offer: (file, text) => {
             mkdirSync(upload, { recursive: true });

@@ -1,5 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
@@ -16,22 +15,18 @@ import { VmapiDouble } from '../doubles/vmapi/vmapi-double.js';
 import { USERS } from './images.js';
 import { startManta, type MantaPlaceOptions } from './manta-place.js';
 import { recordingLog, type LogRecord } from './recording-log.js';
+import { startProgram, type ProgramExit } from './running-program.js';
 import { selfSigned } from './self-signed.js';
 import { PROJECT_ROOT } from './server-process.js';
 
 export const DATACENTER = 'dc-1';
 export const KEY_NAME = `${DATACENTER} imgapi key`;
 
-const LIMIT_MS = 60_000;
-
 /** Made once: it takes a while. */
 let certificate: ReturnType<typeof selfSigned> | undefined;
 
 /** How a script ended. */
-export interface ScriptExit {
-    readonly code: number | null;
-    readonly stdout: string;
-    readonly stderr: string;
+export interface ScriptExit extends ProgramExit {
     readonly records: readonly LogRecord[];
 }
 
@@ -50,22 +45,14 @@ function recordsOf(stdout: string): readonly LogRecord[] {
 
 /** Starts a script of `bin/`. */
 export function startScript(name: string, args: readonly string[]): RunningScript {
-    const child = spawn(process.execPath, [join(PROJECT_ROOT, 'bin', name), ...args], {
-        env: { PATH: process.env['PATH'], TZ: 'UTC' },
-        stdio: ['ignore', 'pipe', 'pipe'],
-        timeout: LIMIT_MS,
-        killSignal: 'SIGKILL',
-    });
-    let [stdout, stderr] = ['', ''];
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    const exited = once(child, 'close').then(([code]) => ({
-        code: code as number | null,
-        stdout,
-        stderr,
-        records: recordsOf(stdout),
-    }));
-    return { child, records: () => recordsOf(stdout), exited };
+    const path = join(PROJECT_ROOT, 'bin', name);
+    const environment = { PATH: process.env['PATH'], TZ: 'UTC' };
+    const { child, stdout, exited } = startProgram(process.execPath, [path, ...args], environment);
+    return {
+        child,
+        records: () => recordsOf(stdout()),
+        exited: exited.then((exit) => ({ ...exit, records: recordsOf(exit.stdout) })),
+    };
 }
 
 /** The services of a datacenter with a Manta, and a server's configuration in it. */

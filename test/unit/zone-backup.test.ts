@@ -1,6 +1,4 @@
 // boot/backup.sh and boot/restore.sh (operations 3.3), with fakes for zfs and vmadm that keep datasets in directories.
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import {
     chmodSync,
     existsSync,
@@ -13,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { startProgram, type ProgramExit, type RunningProgram } from '../helpers/running-program.js';
 import { eventually, PROJECT_ROOT } from '../helpers/server-process.js';
 
 const ZONE = '5f2a2d3e-6b7c-4a53-8a4e-2f8f5e1c9d10';
@@ -71,24 +70,15 @@ case $1 in
 esac
 `;
 
-interface Exit {
-    readonly code: number | null;
-    readonly stdout: string;
-    readonly stderr: string;
-}
-
 interface GlobalZone {
     /** Where backups go. */
     readonly directory: string;
     /** Directory of the zone's datasets. */
     readonly datasets: string;
     readonly stream: string;
-    readonly start: (
-        script: string,
-        ...args: string[]
-    ) => { readonly child: ChildProcess; readonly exited: Promise<Exit> };
+    readonly start: (script: string, ...args: string[]) => RunningProgram;
     /** Runs a script for the zone to its end. */
-    readonly run: (script: string) => Promise<Exit>;
+    readonly run: (script: string) => Promise<ProgramExit>;
     /** Has calls that match fail, or wait, from now on; empty: none. */
     readonly tell: (what: 'fail' | 'hold', pattern: string) => void;
     /** Resolves when a call waits. */
@@ -116,23 +106,8 @@ function makeGlobalZone(test: Test, content = 'images'): GlobalZone {
     const environment = { PATH: `${join(top, 'programs')}:/usr/bin:/bin`, TOP: top };
     const directory = join(top, 'back up');
     const datasets = join(top, 'zones', ZONE);
-    const start: GlobalZone['start'] = (script, ...args) => {
-        const child = spawn('bash', [join(PROJECT_ROOT, 'boot', script), ...args], {
-            env: environment,
-            stdio: ['ignore', 'pipe', 'pipe'],
-            timeout: LIMIT_MS,
-            killSignal: 'SIGKILL',
-        });
-        let [stdout, stderr] = ['', ''];
-        child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-        child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-        const exited = once(child, 'close').then(([code]) => ({
-            code: code as number | null,
-            stdout,
-            stderr,
-        }));
-        return { child, exited };
-    };
+    const start: GlobalZone['start'] = (script, ...args) =>
+        startProgram('bash', [join(PROJECT_ROOT, 'boot', script), ...args], environment);
     return {
         directory,
         datasets,

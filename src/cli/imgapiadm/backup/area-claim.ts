@@ -1,12 +1,10 @@
 import { hostname } from 'node:os';
 import type Logger from 'bunyan';
 import { systemClock } from '../../../base/clock.js';
-import { findForeignOwner, markOwner, type MarkedOwner } from '../../../maintenance/owner-marker.js';
+import { OwnerKeeper } from '../../../maintenance/keep-owner.js';
+import { findForeignOwner, foreignOwnerText, type MarkedOwner } from '../../../maintenance/owner-marker.js';
 import { TaskScheduler } from '../../../maintenance/tasks.js';
 import type { ObjectStore } from '../../../remotes/object-store.js';
-
-const REFRESH_MS = 3_600_000;
-const RETRY_MS = 300_000;
 
 /** What an {@link AreaClaim} is made from. */
 export interface AreaClaimOptions {
@@ -21,10 +19,9 @@ export interface AreaClaimOptions {
     readonly refreshMs?: number;
 }
 
-function foreignError({ host, instance, time }: MarkedOwner): Error {
+function foreignError(owner: MarkedOwner): Error {
     return new Error(
-        `another host uses this Manta area: ${host ?? 'unknown'}, instance ${instance ?? 'unknown'}, ` +
-            `last seen ${time ?? 'unknown'}; its backup would be mixed with this one (--force does not help; ` +
+        `${foreignOwnerText(owner)}; its backup would be mixed with this one (--force does not help; ` +
             'two hours after it was last seen it counts as gone)',
     );
 }
@@ -37,12 +34,20 @@ export class AreaClaim {
     /** Aborted when the run is to end, also because the area is another's by now. */
     readonly signal: AbortSignal;
     readonly #options: AreaClaimOptions;
+    readonly #keeper: OwnerKeeper;
     readonly #lost = new AbortController();
     #refreshing: TaskScheduler | undefined;
 
     constructor(options: AreaClaimOptions) {
+        const { instance, signal } = options;
         this.#options = options;
-        this.signal = AbortSignal.any([options.signal, this.#lost.signal]);
+        this.#keeper = new OwnerKeeper({
+            ...options,
+            host: hostname(),
+            instance: () => Promise.resolve(instance),
+            clock: systemClock,
+        });
+        this.signal = AbortSignal.any([signal, this.#lost.signal]);
     }
 
     /** Changes nothing. @throws Error when somebody else is at work there */
@@ -56,19 +61,18 @@ export class AreaClaim {
 
     /** Marks the area, and goes on doing so. @throws Error when somebody else is at work there */
     async take(): Promise<void> {
-        const owner = await this.#tryMark();
-        if (owner !== undefined) {
-            throw foreignError(owner);
+        await this.#keeper.refresh(this.signal);
+        const { foreign } = this.#keeper;
+        if (foreign !== undefined) {
+            throw foreignError(foreign);
         }
-        const { refreshMs = REFRESH_MS } = this.#options;
-        const task = {
-            name: 'owner marker',
-            firstAfterMs: refreshMs,
-            everyMs: refreshMs,
-            retryMs: RETRY_MS,
-            run: () => this.#refresh(),
-        };
-        this.#refreshing = new TaskScheduler({ tasks: [task], log: this.#options.log });
+        const task = this.#keeper.task();
+        const { refreshMs = task.everyMs, log } = this.#options;
+        const run = (signal: AbortSignal): Promise<void> => this.#refresh(signal);
+        this.#refreshing = new TaskScheduler({
+            tasks: [{ ...task, firstAfterMs: refreshMs, everyMs: refreshMs, run }],
+            log,
+        });
         this.#refreshing.start();
     }
 
@@ -77,27 +81,11 @@ export class AreaClaim {
         await this.#refreshing?.stop();
     }
 
-    async #refresh(): Promise<void> {
-        const owner = await this.#tryMark();
-        if (owner !== undefined) {
-            this.#lost.abort(foreignError(owner));
+    async #refresh(signal: AbortSignal): Promise<void> {
+        await this.#keeper.refresh(signal);
+        const { foreign } = this.#keeper;
+        if (foreign !== undefined) {
+            this.#lost.abort(foreignError(foreign));
         }
-    }
-
-    #tryMark(): Promise<MarkedOwner | undefined> {
-        const { objects, rootDir, instance, log } = this.#options;
-        return markOwner({
-            objects,
-            rootDir,
-            instance,
-            host: hostname(),
-            clock: systemClock,
-            signal: this.signal,
-            onReplace: (owner) =>
-                log.warn(
-                    { owner, path: rootDir },
-                    'the marker of the Manta area was not refreshed for long, or says nothing: taken over',
-                ),
-        });
     }
 }

@@ -1,6 +1,6 @@
 import type Logger from 'bunyan';
 import { instanceOf } from '../../../maintenance/instance.js';
-import { findForeignOwner } from '../../../maintenance/owner-marker.js';
+import { findForeignOwner, foreignOwnerText } from '../../../maintenance/owner-marker.js';
 import type { ServerData } from '../offline/server-data.js';
 
 /** An instance that none is: to it every owner is another. */
@@ -26,6 +26,5 @@ export async function foreignAreaText(
     if (owner === undefined || owner.instance === (await instanceOf(config, directories, log))) {
         return undefined;
     }
-    const { host = 'unknown', instance = 'unknown', time = 'unknown' } = owner;
-    return `another host uses this Manta area: ${host}, instance ${instance}, last seen ${time}`;
+    return foreignOwnerText(owner);
 }
