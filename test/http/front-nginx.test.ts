@@ -6,7 +6,7 @@ import { FrontServer } from '../helpers/front-server.js';
 import { HttpClient } from '../helpers/http-client.js';
 import { createImage, gzipFile, md5Base64, PNG, sha1Hex, uploadFile } from '../helpers/images.js';
 import { missingPrograms } from '../helpers/programs.js';
-import { freePort, LIMIT_MS, ServerProcess, temporaryDirectory } from '../helpers/server-process.js';
+import { freePort, LIMIT_MS, ServerProcess } from '../helpers/server-process.js';
 
 t.setTimeout(LIMIT_MS);
 
@@ -44,7 +44,7 @@ http {
         }
         location ${PREFIX} {
             internal;
-            alias ${join(baseDir, 'images')}/;
+            alias ${join(server.baseDir, 'images')}/;
             etag off;
             add_header Etag $upstream_http_etag;
             add_header Content-MD5 $upstream_http_content_md5;
@@ -56,16 +56,14 @@ http {
 }
 
 await t.test('nginx sends files of local storage itself', { skip: missingPrograms('nginx') }, async (t) => {
-    const baseDir = temporaryDirectory();
-    // nginx reads as the service's group in a real installation.
-    chmodSync(baseDir, 0o755);
     const server = await ServerProcess.start({
-        baseDir,
         config: { authType: 'none', accelRedirect: { prefix: PREFIX } },
     });
     t.teardown(() => server.stop());
+    // nginx reads as the service's group in a real installation.
+    chmodSync(server.baseDir, 0o755);
     const port = await freePort();
-    const nginx = await FrontServer.nginx(port, nginxConfig(port, server.port, baseDir));
+    const nginx = await FrontServer.nginx(port, nginxConfig(port, server.port, server.baseDir));
     t.teardown(() => nginx.stop());
     const [front, direct] = [new HttpClient(port), new HttpClient(server.port)];
     t.teardown(() => [front, direct].forEach((client) => client.close()));
