@@ -44,7 +44,7 @@ http {
         }
         location ${PREFIX} {
             internal;
-            alias ${join(server.baseDir, 'images')}/;
+            alias ${join(baseDir, 'images')}/;
             etag off;
             add_header Etag $upstream_http_etag;
             add_header Content-MD5 $upstream_http_content_md5;
