@@ -103,6 +103,14 @@ function runner(
     };
 }
 
+/** Which process went to the background: hitch writes it down only after its start has ended with 0. */
+async function writtenPid(file: string): Promise<number> {
+    const written = await eventually(file, WAIT_MS, () => {
+        return existsSync(file) && /^(\d+)\s*$/.exec(readFileSync(file, 'utf8'))?.[1];
+    });
+    return Number(written);
+}
+
 const noHaproxy = skip || missingPrograms('haproxy');
 
 await t.test('HAProxy', { skip: noHaproxy }, async (t) => {
@@ -122,7 +130,7 @@ await t.test('HAProxy', { skip: noHaproxy }, async (t) => {
     const run = runner(t, 'haproxy', paths);
     writeFileSync(paths.config_file, haproxyConfig(port, 'one'));
     t.equal(run('start'), 0);
-    const pid = Number(readFileSync(paths.pid_file, 'utf8'));
+    const pid = await writtenPid(paths.pid_file);
     t.teardown(() => process.kill(pid));
     await says('one');
     writeFileSync(paths.config_file, haproxyConfig(port, 'two'));
@@ -169,7 +177,7 @@ await t.test('hitch', { skip: skip || missingPrograms('hitch') }, async (t) => {
     const first = put();
     writeFileSync(paths.config_file, hitchConfig({ ...runAs, pem, port, proxyPort }));
     t.equal(run('start'), 0);
-    const pid = Number(readFileSync(paths.pid_file, 'utf8'));
+    const pid = await writtenPid(paths.pid_file);
     t.teardown(() => process.kill(pid));
     await shows(first);
     const second = put();
