@@ -23,6 +23,7 @@ import { pingEndpoint } from './endpoints/ping.js';
 import { pushImageEndpoint } from './endpoints/push-image.js';
 import { redirectEndpoints } from './endpoints/redirects.js';
 import { stateEndpoints } from './endpoints/state.js';
+import { webPageEndpoints } from './endpoints/web-pages.js';
 import type { Route } from './route.js';
 import type { ApiServices } from './services.js';
 
@@ -51,6 +52,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
     reloadAuthKeysEndpoint,
     ...redirectEndpoints,
     ...docsEndpoints,
+    ...webPageEndpoints,
 ];
 
 /** The route table of a server. */

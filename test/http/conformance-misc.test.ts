@@ -142,6 +142,7 @@ await t.test('state, key reload, health', async (test) => {
 const REDIRECTS: readonly (readonly [path: string, location: string])[] = [
     ['/', '/docs/'],
     ['/docs', '/docs/'],
+    ['/ui', '/ui/'],
     ['/datasets', '/images'],
     [`/datasets/${FATHER}`, `/images/${FATHER}`],
     ['/datasets/a:b', '/images?name=a&version=b'],

@@ -113,6 +113,9 @@ const ALLOWED: readonly (readonly [path: string, allow: string])[] = [
     ['/docs', 'GET, HEAD'],
     ['/docs/index.html', 'GET, HEAD'],
     ['/favicon.ico', 'GET, HEAD'],
+    ['/ui', 'GET, HEAD'],
+    ['/ui/', 'GET, HEAD'],
+    [`/ui/images/${FATHER}`, 'GET, HEAD'],
 ];
 
 await t.test('methods and OPTIONS', async (test) => {

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { mock } from 'node:test';
 import t from 'tap';
 import { progressText, showProgress } from '#lib/cli/imgapiadm/progress.js';
-import { bytesText, countText, durationText } from '#lib/cli/imgapiadm/quantities.js';
+import { bytesText, countText, durationText } from '#lib/base/quantities.js';
 import { Terminal } from '#lib/cli/imgapiadm/terminal.js';
 import { eventually } from '../helpers/server-process.js';
 

@@ -4,7 +4,7 @@ import { JSON_OPTION } from './common-options.js';
 import { differences, type ComparableManifest, type FieldDifference } from './diffing/manifest-form.js';
 import { manifestSource, type ManifestSource } from './diffing/sources.js';
 import { Interrupt } from './interrupt.js';
-import { countText } from './quantities.js';
+import { countText } from '../../base/quantities.js';
 import { SERVER_ACCESS_OPTIONS } from './server-access.js';
 import type { Terminal } from './terminal.js';
 

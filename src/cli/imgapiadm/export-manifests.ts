@@ -14,7 +14,7 @@ import { reportOnRecords, runOnRecords, type RecordParts, type ReportParts } fro
 import { openShownRecords, type ShownRecords } from './records/shown-records.js';
 import type { StoredEntry } from './records/stored-records.js';
 import type { ServerAccess } from './server-access.js';
-import { countText } from './quantities.js';
+import { countText } from '../../base/quantities.js';
 import type { Terminal } from './terminal.js';
 import { uuidArguments } from './uuid-arguments.js';
 

@@ -27,7 +27,7 @@ import { Interrupt } from './interrupt.js';
 import { DATA_OPTIONS, serverInsteadOfData, wantedChannel } from './offline/data-options.js';
 import { terminalLog } from './offline/terminal-log.js';
 import { showCount } from './progress.js';
-import { countText } from './quantities.js';
+import { countText } from '../../base/quantities.js';
 import { tracedRetries } from './retries.js';
 import type { ServerAccess } from './server-access.js';
 import { uuidArguments } from './uuid-arguments.js';

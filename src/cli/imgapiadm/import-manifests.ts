@@ -17,7 +17,7 @@ import { titleOf, type ResultWords } from './records/record-report.js';
 import { readByRules, runOnRecords, type RecordParts } from './records/record-run.js';
 import type { StoredEntry, StoredRecord } from './records/stored-records.js';
 import { uuidArguments } from './uuid-arguments.js';
-import { countText } from './quantities.js';
+import { countText } from '../../base/quantities.js';
 
 /** Records stored at the same time. */
 const PARALLEL = 8;

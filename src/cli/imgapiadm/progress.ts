@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { SingleBar } from 'cli-progress';
-import { bytesText, countText, durationText } from './quantities.js';
+import { bytesText, countText, durationText } from '../../base/quantities.js';
 import type { Terminal } from './terminal.js';
 
 /** How far some work is. */

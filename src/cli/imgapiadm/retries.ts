@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { OutgoingError } from '../../base/http-errors.js';
 import { failureText } from './failure-text.js';
-import { durationText } from './quantities.js';
+import { durationText } from '../../base/quantities.js';
 import type { Terminal } from './terminal.js';
 
 /** Pauses before further tries, milliseconds: together longer than a server takes to restart. */

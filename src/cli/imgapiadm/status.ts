@@ -7,7 +7,7 @@ import { CONFIG_OPTION, configPath } from './config-path.js';
 import { failureText } from './failure-text.js';
 import { actAsOwner } from './offline/act-as-owner.js';
 import { terminalLog } from './offline/terminal-log.js';
-import { countText } from './quantities.js';
+import { countText } from '../../base/quantities.js';
 import { readStandaloneServer } from './standalone-config.js';
 import { dataChecks } from './status/data-checks.js';
 import { faulty, type CheckResult, type Fault, type StatusCheck } from './status/fault.js';

@@ -8,7 +8,7 @@ import { Interrupt } from './interrupt.js';
 import { actAsOwner } from './offline/act-as-owner.js';
 import { readLayout } from './offline/server-data.js';
 import { terminalLog } from './offline/terminal-log.js';
-import { durationText } from './quantities.js';
+import { durationText } from '../../base/quantities.js';
 import type { Terminal } from './terminal.js';
 
 /** What the verdicts mean to an operator. */

@@ -57,4 +57,12 @@ export const redirectEndpoints: readonly Endpoint[] = [
         chain: [],
         handle: toDocs,
     },
+    {
+        name: 'WebPages',
+        method: 'GET',
+        path: '/ui',
+        summary: 'Redirects to the page that lists the images.',
+        chain: [],
+        handle: () => redirect('/ui/'),
+    },
 ];

@@ -8,7 +8,7 @@ import { Interrupt } from '../interrupt.js';
 import { actAsOwner } from '../offline/act-as-owner.js';
 import { terminalLog } from '../offline/terminal-log.js';
 import { showProgress } from '../progress.js';
-import { bytesText, countText, durationText } from '../quantities.js';
+import { bytesText, countText, durationText } from '../../../base/quantities.js';
 import { backupRoot, readStandaloneServer, type StandaloneServer } from '../standalone-config.js';
 import type { Terminal } from '../terminal.js';
 import { AreaClaim } from './area-claim.js';

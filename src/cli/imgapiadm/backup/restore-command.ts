@@ -12,7 +12,7 @@ import { ownerToBe, type Owner } from '../offline/act-as-owner.js';
 import { ownedDirectory } from '../offline/own-directory.js';
 import { terminalLog } from '../offline/terminal-log.js';
 import { showProgress } from '../progress.js';
-import { bytesText, countText, durationText } from '../quantities.js';
+import { bytesText, countText, durationText } from '../../../base/quantities.js';
 import { addressOfConfig } from '../server-access.js';
 import { backupRoot, readStandaloneServer } from '../standalone-config.js';
 import type { Files } from './backup-files.js';

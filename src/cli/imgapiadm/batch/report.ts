@@ -1,5 +1,5 @@
 import type { FailureFacts } from '../failure-text.js';
-import { countText, bytesText, durationText } from '../quantities.js';
+import { countText, bytesText, durationText } from '../../../base/quantities.js';
 import type { Terminal } from '../terminal.js';
 
 /** What can become of an image: its words, and the name of its count in the summary. */

@@ -1,4 +1,4 @@
-import { bytesText, countText, durationText } from '../quantities.js';
+import { bytesText, countText, durationText } from '../../../base/quantities.js';
 import type { Terminal } from '../terminal.js';
 import type { Cures } from './check-source.js';
 import { indexOf, type CheckedImage } from './checked-image.js';

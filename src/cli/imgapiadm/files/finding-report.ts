@@ -1,6 +1,6 @@
 import type { FileFinding, FindingKind } from '../../../maintenance/files/finding.js';
 import { FINDING_KINDS } from '../../../maintenance/files/finding.js';
-import { bytesText, countText, durationText } from '../quantities.js';
+import { bytesText, countText, durationText } from '../../../base/quantities.js';
 import type { Terminal } from '../terminal.js';
 
 /** What became of a finding, where something was done. */

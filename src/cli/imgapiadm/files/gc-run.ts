@@ -8,7 +8,7 @@ import { isStoredFileName } from '../../../storage/file-names.js';
 import { EXIT, type Invocation } from '../command.js';
 import { failureText } from '../failure-text.js';
 import { Interrupt } from '../interrupt.js';
-import { bytesText, countText } from '../quantities.js';
+import { bytesText, countText } from '../../../base/quantities.js';
 import { FindingReport } from './finding-report.js';
 import { look, type LookedAt } from './look.js';
 import { unreadableText, type OpenFiles } from './open-files.js';

@@ -7,7 +7,7 @@ import { failureText } from '../failure-text.js';
 import { Interrupt } from '../interrupt.js';
 import { LockedError, readLayout } from '../offline/server-data.js';
 import { terminalLog } from '../offline/terminal-log.js';
-import { countText } from '../quantities.js';
+import { countText } from '../../../base/quantities.js';
 import { FindingReport, type FindingOutcome } from './finding-report.js';
 import { ImageRepair, keyOf, REPAIRS, type Attempt } from './image-repair.js';
 import { importMissing } from './import-missing.js';

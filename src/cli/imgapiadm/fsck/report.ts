@@ -1,4 +1,4 @@
-import { countText } from '../quantities.js';
+import { countText } from '../../../base/quantities.js';
 import type { Terminal } from '../terminal.js';
 import type { Finding, Severity } from './check.js';
 import type { Coverage } from './coverage.js';

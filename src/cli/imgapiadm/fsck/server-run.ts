@@ -4,7 +4,7 @@ import { isUsableState } from '../../../manifest/state.js';
 import type { RawImage } from '../../../manifest/types.js';
 import type { ImageDocument, RemoteState } from '../../../remotes/imgapi/answers.js';
 import type { ImageServerClient } from '../../../remotes/imgapi/image-server-client.js';
-import { countText } from '../quantities.js';
+import { countText } from '../../../base/quantities.js';
 import type { ReadRecord } from '../records/stored-records.js';
 import { withRetries, type RetryOptions } from '../retries.js';
 import { connectToServer, type ServerAccess } from '../server-access.js';

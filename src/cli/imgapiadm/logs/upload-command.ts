@@ -9,7 +9,7 @@ import { configPath } from '../config-path.js';
 import { failureText } from '../failure-text.js';
 import { Interrupt } from '../interrupt.js';
 import { actAsOwner } from '../offline/act-as-owner.js';
-import { bytesText, countText } from '../quantities.js';
+import { bytesText, countText } from '../../../base/quantities.js';
 import { readStandaloneServer, type StandaloneServer } from '../standalone-config.js';
 import type { Terminal } from '../terminal.js';
 import { logDirectory, uploadDirectory } from './log-directory.js';

@@ -5,7 +5,7 @@ import { channelToReach, type Batch, type BatchKind, type BatchParts } from '../
 import type { Outcome } from '../batch/report.js';
 import { failureFacts, failureText } from '../failure-text.js';
 import type { ProgressFacts } from '../progress.js';
-import { bytesText, countText } from '../quantities.js';
+import { bytesText, countText } from '../../../base/quantities.js';
 import { withRetries } from '../retries.js';
 import { needsWork, planFor, type Need, type Plan } from './plan.js';
 

@@ -7,7 +7,7 @@ import type { Outcome } from '../batch/report.js';
 import { jobEnd } from '../job-end.js';
 import { failureFacts, failureText } from '../failure-text.js';
 import type { ProgressFacts } from '../progress.js';
-import { bytesText, countText } from '../quantities.js';
+import { bytesText, countText } from '../../../base/quantities.js';
 import { withRetries } from '../retries.js';
 import type { SourceAddress } from '../../../remotes/image-source.js';
 import { textOf } from './selection.js';

@@ -1,5 +1,5 @@
 import { isUuid } from '../../../base/uuid.js';
-import { countText } from '../quantities.js';
+import { countText } from '../../../base/quantities.js';
 import type { Terminal } from '../terminal.js';
 import type { StoredRecord } from './stored-records.js';
 

@@ -17,7 +17,7 @@ import { failureText } from '../failure-text.js';
 import { Interrupt } from '../interrupt.js';
 import { ownerToBe, type Owner } from '../offline/act-as-owner.js';
 import { ownedDirectory, requireNoLinks } from '../offline/own-directory.js';
-import { countText } from '../quantities.js';
+import { countText } from '../../../base/quantities.js';
 import { readStandaloneServer, type StandaloneServer } from '../standalone-config.js';
 import type { Terminal } from '../terminal.js';
 import { replaceConfig, withKey, type ChangedConfig } from './key-config.js';

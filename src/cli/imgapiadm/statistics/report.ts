@@ -1,4 +1,4 @@
-import { bytesText, countText } from '../quantities.js';
+import { bytesText, countText } from '../../../base/quantities.js';
 import type { Terminal } from '../terminal.js';
 import type { Dimension, ImageStatistics } from './image-statistics.js';
 import type { DirectoryUse, FreeSpace, SideDirectory } from './space.js';

@@ -4,7 +4,7 @@ import { readdir, readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unlessMissing } from '../../../base/unless-missing.js';
 import { isRestored, markerPath } from '../backup/run-status.js';
-import { bytesText, countText } from '../quantities.js';
+import { bytesText, countText } from '../../../base/quantities.js';
 import type { StandaloneServer } from '../standalone-config.js';
 import { faulty, fine, type StatusCheck } from './fault.js';
 

@@ -3,7 +3,7 @@ import type { ServiceManager } from '../../service-manager.js';
 import { readStatus, statusPath, type WatchedWork } from '../backup/run-status.js';
 import { logDirectory } from '../logs/log-directory.js';
 import { HOUR_MS, listRotatedLogs } from '../logs/rotated-logs.js';
-import { durationText } from '../quantities.js';
+import { durationText } from '../../../base/quantities.js';
 import type { StandaloneServer } from '../standalone-config.js';
 import { faulty, fine, type Fault, type StatusCheck } from './fault.js';
 
