@@ -18,9 +18,9 @@ import { BackupRun } from './backup-run.js';
 import type { BackupTarget } from './backup-target.js';
 import { publicEtc, readEtc, readPassphrase, sealedEtc } from './etc-files.js';
 import { MantaTarget } from './manta-target.js';
-import { isRestored, markerPath } from './run-status.js';
+import { isRestored, markerPath } from '../runs/run-status.js';
 import { SnapshotTarget } from './snapshot-target.js';
-import { runWatched } from './watched-work.js';
+import { runWatched } from '../runs/watched-work.js';
 
 /** What a target is opened with. */
 interface OpenedTarget {

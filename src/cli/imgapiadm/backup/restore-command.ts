@@ -22,7 +22,7 @@ import { restoreEtc } from './restore-etc.js';
 import { restoreOrder, type RestoreOrder } from './restore-order.js';
 import { RestoreRun, type RestoreCounts } from './restore-run.js';
 import { dataOf, MantaSource, SnapshotSource, type RestoreSource } from './restore-source.js';
-import { markRestored } from './run-status.js';
+import { markRestored } from '../runs/run-status.js';
 import { excludeServers, type StoppedServer } from './running-server.js';
 
 /** What is restored. */

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createMantaObjects } from '../../../app/manta-objects.js';
 import type { ObjectStore } from '../../../remotes/object-store.js';
 import { requireNoArguments } from '../backup/backup-order.js';
-import { runWatched } from '../backup/watched-work.js';
+import { runWatched } from '../runs/watched-work.js';
 import { EXIT, type Invocation } from '../command.js';
 import { configPath } from '../config-path.js';
 import { failureText } from '../failure-text.js';

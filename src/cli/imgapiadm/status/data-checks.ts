@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unlessMissing } from '../../../base/unless-missing.js';
-import { isRestored, markerPath } from '../backup/run-status.js';
+import { isRestored, markerPath } from '../runs/run-status.js';
 import { bytesText, countText } from '../../../base/quantities.js';
 import type { StandaloneServer } from '../standalone-config.js';
 import { faulty, fine, type StatusCheck } from './fault.js';

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { ServiceManager } from '../../service-manager.js';
-import { readStatus, statusPath, type WatchedWork } from '../backup/run-status.js';
+import { readStatus, statusPath, type WatchedWork } from '../runs/run-status.js';
 import { logDirectory } from '../logs/log-directory.js';
 import { HOUR_MS, listRotatedLogs } from '../logs/rotated-logs.js';
 import { durationText } from '../../../base/quantities.js';
