@@ -7,6 +7,7 @@ import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Marked } from 'marked';
 import { openApiDocument } from '../lib/cli/docs/open-api.js';
+import { COMMON_STYLE } from '../lib/http/pages/style.js';
 
 const docs = dirname(fileURLToPath(import.meta.url));
 const root = dirname(docs);
@@ -24,21 +25,11 @@ export const PAGES = [
     { source: 'CHANGES.md', path: 'changes', title: 'Changes' },
 ];
 
-const STYLE = `
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --link: light-dark(#0b57d0, #8ab4f8); }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 0 1.2rem 4rem; }
-nav { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; padding: 1rem 0; border-bottom: 1px solid var(--line); }
+const STYLE = `${COMMON_STYLE}
+nav { gap: .3rem 1.2rem; }
 nav [aria-current] { font-weight: 600; text-decoration: none; color: inherit; }
-a { color: var(--link); }
-h1, h2, h3 { line-height: 1.25; margin: 2rem 0 .6rem; }
 h2 { border-bottom: 1px solid var(--line); padding-bottom: .2rem; }
-code, pre { font: .88em/1.5 ui-monospace, monospace; background: var(--soft); border-radius: 4px; }
-code { padding: .1em .3em; overflow-wrap: anywhere; }
-pre { padding: .8rem 1rem; overflow-x: auto; }
 pre code { padding: 0; background: none; font-size: 1em; }
-.table { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; margin: 1rem 0; }
-th, td { border: 1px solid var(--line); padding: .35rem .6rem; text-align: left; vertical-align: top; }
 .contents { columns: 2; font-size: .95rem; }
 `;
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import Mustache from 'mustache';
 import type { Reply } from '../reply.js';
+import { COMMON_STYLE } from './style.js';
 
 /** A page to be looked at. Templates escape what they are filled with, all but `{{{body}}}` of the frame. */
 export interface Page {
@@ -12,24 +13,17 @@ export interface Page {
     readonly up: string;
 }
 
-const STYLE = `
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --link: light-dark(#0b57d0, #8ab4f8); }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 0 1.2rem 4rem; }
-nav { display: flex; gap: 1.2rem; padding: 1rem 0; border-bottom: 1px solid var(--line); }
-a { color: var(--link); }
-h1 { line-height: 1.25; overflow-wrap: anywhere; }
+const STYLE = `${COMMON_STYLE}
+nav { gap: 1.2rem; }
+h1 { overflow-wrap: anywhere; }
 form { display: flex; flex-wrap: wrap; gap: .8rem; align-items: end; margin: 1rem 0; }
 label { display: flex; flex-direction: column; font-size: .85rem; }
 input, select, button { font: inherit; padding: .25rem .5rem; }
-code, pre { font: .88em/1.5 ui-monospace, monospace; background: var(--soft); border-radius: 4px; }
-code { padding: .1em .3em; overflow-wrap: anywhere; }
-pre { padding: .6rem .8rem; overflow-x: auto; margin: 0; }
-.table { overflow-x: auto; }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; }
 .note { font-size: .8rem; border: 1px solid var(--line); border-radius: 4px; padding: 0 .3em; }
-table { border-collapse: collapse; font-size: .9rem; margin: 1rem 0; width: 100%; }
-th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: left; vertical-align: top; }
+table { width: 100%; }
 td { overflow-wrap: anywhere; }
+td pre { margin: 0; }
 img { max-width: 4rem; max-height: 4rem; float: right; }
 `;
 
