@@ -24,6 +24,7 @@ export type StepName =
     | 'ACCOUNT'
     | 'CHAN'
     | 'CHAN*'
+    | 'CHAN**'
     | 'BODY'
     | 'LOAD'
     | 'LOAD*'
@@ -93,13 +94,19 @@ function requireUuid(call: Call): Call {
     return call.with({ uuid });
 }
 
-function selectChannel(call: Call, starAllowed: boolean): Call {
+/** Whether all channels can be selected: never, by `*`, or also by naming none where there is no default. */
+type AllChannels = 'never' | 'asked' | 'default';
+
+function selectChannel(call: Call, all: AllChannels): Call {
     const { channels } = call.config;
     if (channels === undefined) {
         return call;
     }
     const name = call.exchange.query.get('channel');
-    if (name === '*' && starAllowed) {
+    if (name === '*' && all !== 'never') {
+        return call;
+    }
+    if (name === undefined && all === 'default' && !channels.some((one) => one.default === true)) {
         return call;
     }
     const channel = channels.find((one) => (name === undefined ? one.default === true : one.name === name));
@@ -176,8 +183,9 @@ const STEPS: Readonly<Record<StepName, Step>> = {
     HOLD: requireKeeper,
     UUID: requireUuid,
     ACCOUNT: checkAccount,
-    CHAN: (call) => selectChannel(call, false),
-    'CHAN*': (call) => selectChannel(call, true),
+    CHAN: (call) => selectChannel(call, 'never'),
+    'CHAN*': (call) => selectChannel(call, 'asked'),
+    'CHAN**': (call) => selectChannel(call, 'default'),
     BODY: readBody,
     LOAD: load,
     'LOAD*': loadVia,

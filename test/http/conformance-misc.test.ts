@@ -142,7 +142,8 @@ await t.test('state, key reload, health', async (test) => {
 const REDIRECTS: readonly (readonly [path: string, location: string])[] = [
     ['/', '/docs/'],
     ['/docs', '/docs/'],
-    ['/ui', '/ui/'],
+    ['/ui', 'ui/'],
+    ['/ui?account=x&b=%20', 'ui/?account=x&b=%20'],
     ['/datasets', '/images'],
     [`/datasets/${FATHER}`, `/images/${FATHER}`],
     ['/datasets/a:b', '/images?name=a&version=b'],

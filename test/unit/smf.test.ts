@@ -103,12 +103,17 @@ function runner(
     };
 }
 
-/** Which process went to the background: hitch writes it down only after its start has ended with 0. */
-async function writtenPid(file: string): Promise<number> {
+/**
+ * Which process went to the background; it ends with the test. hitch writes it down only after its start has
+ * ended with 0.
+ */
+async function backgroundPid(test: Test, file: string): Promise<number> {
     const written = await eventually(file, WAIT_MS, () => {
         return existsSync(file) && /^(\d+)\s*$/.exec(readFileSync(file, 'utf8'))?.[1];
     });
-    return Number(written);
+    const pid = Number(written);
+    test.teardown(() => process.kill(pid));
+    return pid;
 }
 
 const noHaproxy = skip || missingPrograms('haproxy');
@@ -130,8 +135,7 @@ await t.test('HAProxy', { skip: noHaproxy }, async (t) => {
     const run = runner(t, 'haproxy', paths);
     writeFileSync(paths.config_file, haproxyConfig(port, 'one'));
     t.equal(run('start'), 0);
-    const pid = await writtenPid(paths.pid_file);
-    t.teardown(() => process.kill(pid));
+    const pid = await backgroundPid(t, paths.pid_file);
     await says('one');
     writeFileSync(paths.config_file, haproxyConfig(port, 'two'));
     t.equal(run('refresh'), 0);
@@ -177,8 +181,7 @@ await t.test('hitch', { skip: skip || missingPrograms('hitch') }, async (t) => {
     const first = put();
     writeFileSync(paths.config_file, hitchConfig({ ...runAs, pem, port, proxyPort }));
     t.equal(run('start'), 0);
-    const pid = await writtenPid(paths.pid_file);
-    t.teardown(() => process.kill(pid));
+    const pid = await backgroundPid(t, paths.pid_file);
     await shows(first);
     const second = put();
     t.equal(run('refresh'), 0);

@@ -56,12 +56,13 @@ const listOf = (manifest: JsonObject, name: string): string =>
             channels: [name],
             channel: 'dev',
             mayChooseState: true,
+            hasPublicImages: true,
             isContinued: true,
             nextMarker: UUID,
         }),
     );
 const pageOf = (manifest: JsonObject, channel: string): string =>
-    pageText(imagePage({ manifest, channel, account: channel }));
+    pageText(imagePage({ manifest, channel, account: channel, via: channel, hasChannels: true }));
 
 await t.test('texts stay texts', (t) => {
     const list = markup(listOf(HARMLESS, 'x'));
@@ -89,7 +90,7 @@ await t.test('only addresses of pages are links', (t) => {
     ];
     for (const [homepage, isLink] of rows) {
         const html = pageOf({ ...HARMLESS, homepage }, 'x');
-        t.equal(/<th>homepage<\/th><td><a /.test(html), isLink, homepage);
+        t.equal(/homepage<\/th><td><a /.test(html), isLink, homepage);
     }
     t.end();
 });
@@ -106,9 +107,53 @@ await t.test('records with less, or with values of other types', (t) => {
     t.match(listOf(odd, 'x'), '<td></td><td></td>');
     t.match(listOf(odd, 'x'), 'failed');
     const html = pageOf(odd, 'x');
-    t.match(html, '<th>name</th><td>5</td>');
+    t.match(html, '<th scope="row">name</th><td>5</td>');
     t.notMatch(html, 'imgadm import', 'nothing to import');
     t.notMatch(html, '<h2>Files');
+    t.end();
+});
+
+await t.test('sizes', (t) => {
+    const sizes = (...all: readonly unknown[]): JsonObject =>
+        ({ ...HARMLESS, files: all.map((size) => ({ sha1: 'x', compression: 'none', size })) }) as JsonObject;
+    const rows: readonly (readonly [readonly unknown[], string])[] = [
+        [[], ''],
+        [[1, 2], '3 B'],
+        [['1000', '1000'], '2.0 KiB'],
+        [['abc'], ''],
+        [[-5], ''],
+        [[undefined, 7], ''],
+    ];
+    for (const [all, text] of rows) {
+        t.match(listOf(sizes(...all), 'x'), `<td>${text}</td></tr>`, JSON.stringify(all));
+    }
+    const html = pageOf(sizes(5, 2048), 'x');
+    t.match(html, '<td>2.0 KiB (2048)</td>');
+    t.match(html, `${UUID}-1</a>`, 'the second file');
+    t.match(html, 'index&#x3D;1');
+    t.end();
+});
+
+await t.test('other things than texts', (t) => {
+    const html = pageOf({ ...HARMLESS, description: ['a', 'b'], users: [{ name: 'root' }] }, 'x');
+    t.match(html, '<p class="text">a, b</p>');
+    t.match(html, /<pre>\[\s*\{\s*&quot;name&quot;: &quot;root&quot;/);
+    t.end();
+});
+
+await t.test('what a compute node imports', (t) => {
+    const command = `imgadm import ${UUID}`;
+    const rows: readonly (readonly [string, JsonObject, boolean])[] = [
+        ['active', {}, true],
+        ['disabled', { state: 'disabled' }, false],
+        ['lxd', { type: 'lxd' }, false],
+        ['no file', { files: [] }, false],
+    ];
+    for (const [what, changes, isShown] of rows) {
+        const facts = { manifest: { ...HARMLESS, ...changes }, hasChannels: true };
+        t.equal(pageText(imagePage(facts)).includes(command), isShown, what);
+        t.notMatch(pageText(imagePage({ ...facts, channel: 'dev' })), 'imgadm', `${what}, in a channel`);
+    }
     t.end();
 });
 

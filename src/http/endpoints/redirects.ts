@@ -63,6 +63,7 @@ export const redirectEndpoints: readonly Endpoint[] = [
         path: '/ui',
         summary: 'Redirects to the page that lists the images.',
         chain: [],
-        handle: () => redirect('/ui/'),
+        // Relative, as the links of the pages are.
+        handle: ({ exchange: { target, path } }) => redirect(`ui/${target.slice(path.length)}`),
     },
 ];

@@ -1,6 +1,6 @@
-import { bytesText } from '../../base/quantities.js';
 import { OSES, STATES, TYPES } from '../../manifest/limits.js';
 import type { JsonObject, RawImage } from '../../manifest/types.js';
+import { totalSizeText } from './file-sizes.js';
 import { type Page, queryText } from './page.js';
 
 /** What the list is limited to; parameters of the page, each may be absent. */
@@ -20,6 +20,8 @@ export interface ImageListFacts {
     readonly channel: string | undefined;
     /** Whether the caller may see images that are not active. */
     readonly mayChooseState: boolean;
+    /** Whether there are public images, so that it says something that one is not. */
+    readonly hasPublicImages: boolean;
     /** Where the next page starts; absent: this is the last. */
     readonly nextMarker?: string;
     /** Whether images before those shown were left out. */
@@ -28,24 +30,27 @@ export interface ImageListFacts {
 
 const TEMPLATE = `<h1>Images</h1>
 <form method="get" action="./">
-{{#account}}<input type="hidden" name="account" value="{{account}}"/>
-{{/account}}<label>Name contains <input type="search" name="name" value="{{name}}"/></label>
+<label>Name contains <input type="search" name="name" value="{{name}}"/></label>
 {{#choices}}<label>{{label}} <select name="{{parameter}}">
 {{#options}}<option value="{{value}}"{{#isChosen}} selected="selected"{{/isChosen}}>{{text}}</option>
 {{/options}}</select></label>
-{{/choices}}<button>Show</button>
+{{/choices}}{{#account}}<label>As account <input type="text" name="account" value="{{account}}"/></label>
+{{/account}}<button>Show</button>
 </form>
 {{^hasRows}}<p>No image matches.</p>
-{{/hasRows}}{{#hasRows}}<div class="table"><table>
-<thead><tr><th>Name</th><th>Version</th><th>Type</th><th>OS</th><th>Published</th><th>Size</th></tr></thead>
+{{/hasRows}}{{#hasRows}}<div class="table" role="region" aria-label="Images" tabindex="0"><table>
+<thead><tr><th scope="col">Name</th><th scope="col">Version</th><th scope="col">Type</th><th scope="col">OS</th>\
+<th scope="col">Published</th><th scope="col">Size</th></tr></thead>
 <tbody>
 {{#rows}}<tr><td><a href="{{href}}">{{imageName}}</a>{{#notes}} <span class="note">{{.}}</span>{{/notes}}</td>\
 <td>{{version}}</td><td>{{type}}</td><td>{{os}}</td><td>{{published}}</td><td>{{size}}</td></tr>
 {{/rows}}</tbody>
 </table></div>
-{{/hasRows}}<p>{{#first}}<a href="{{first}}">Newest images</a> {{/first}}\
-{{#next}}<a href="{{next}}">Older images</a>{{/next}}</p>
-`;
+{{/hasRows}}{{#first}}<p><a href="{{first}}">Newest images</a></p>
+{{/first}}{{#next}}<p><a href="{{next}}">Older images</a></p>
+{{/next}}`;
+
+type Option = readonly [value: string, text: string];
 
 interface Choice {
     readonly label: string;
@@ -57,23 +62,22 @@ interface Choice {
     }[];
 }
 
-function choice(
-    label: string,
-    parameter: string,
-    values: readonly (readonly [value: string, text: string])[],
-    chosen = '',
-): Choice {
+function choice(label: string, parameter: string, offered: readonly Option[], chosen = ''): Choice {
+    // What came by hand, such as `!docker`, must not be gone with the next search.
+    const options = offered.some(([value]) => value === chosen)
+        ? offered
+        : [...offered, [chosen, chosen] as const];
     return {
         label,
         parameter,
-        options: values.map(([value, text]) => ({ value, text, isChosen: value === chosen })),
+        options: options.map(([value, text]) => ({ value, text, isChosen: value === chosen })),
     };
 }
 
-const ANY = ['', 'any'] as const;
+const ANY: Option = ['', 'any'];
 
 function choices({ filters, channels, channel, mayChooseState }: ImageListFacts): readonly Choice[] {
-    const same = (values: readonly string[]) => values.map((value) => [value, value] as const);
+    const same = (values: readonly string[]): readonly Option[] => values.map((value) => [value, value]);
     const states = same(STATES.filter((state) => state !== 'active'));
     return [
         choice('OS', 'os', [ANY, ...same(OSES)], filters.os),
@@ -87,44 +91,42 @@ function choices({ filters, channels, channel, mayChooseState }: ImageListFacts)
     ];
 }
 
-/** Total size of the files; nothing for an image without one. */
-function sizeText({ files }: Pick<RawImage, 'files'>): string {
-    return files === undefined || files.length === 0
-        ? ''
-        : bytesText(files.reduce((sum, { size }) => sum + size, 0));
-}
-
-function row(manifest: JsonObject, parameters: string): Readonly<Record<string, unknown>> {
+function row(
+    manifest: JsonObject,
+    query: string,
+    hasPublicImages: boolean,
+): Readonly<Record<string, unknown>> {
     const { uuid, name, version, type, os, state, published_at, files } = manifest as unknown as RawImage;
+    const isPrivate = hasPublicImages && manifest['public'] !== true;
     return {
-        href: `images/${uuid}${parameters}`,
+        href: `images/${uuid}${query}`,
         imageName: name,
         version,
         type,
         os,
         published: typeof published_at === 'string' ? published_at.slice(0, 10) : '',
-        size: sizeText(files === undefined ? {} : { files }),
-        notes: [...(state === 'active' ? [] : [state]), ...(manifest['public'] === true ? [] : ['private'])],
+        size: totalSizeText(files ?? []),
+        notes: [...(state === 'active' ? [] : [state]), ...(isPrivate ? ['private'] : [])],
     };
 }
 
 /** The page that lists images, newest first (operations 7 #20). */
 export function imageListPage(facts: ImageListFacts): Page {
-    const { filters, nextMarker, isContinued, manifests } = facts;
+    const { filters, nextMarker, isContinued, manifests, hasPublicImages } = facts;
     const { account, channel } = filters;
-    const parameters = queryText({ channel, account });
-    const here = queryText(filters);
+    const query = queryText({ channel, account });
     return {
         title: 'Images',
         template: TEMPLATE,
         up: './',
+        query,
         view: {
             account,
             name: filters.name,
             choices: choices(facts),
-            rows: manifests.map((manifest) => row(manifest, parameters)),
+            rows: manifests.map((manifest) => row(manifest, query, hasPublicImages)),
             hasRows: manifests.length > 0,
-            first: isContinued && `./${here}`,
+            first: isContinued && `./${queryText(filters)}`,
             next: nextMarker !== undefined && `./${queryText({ ...filters, marker: nextMarker })}`,
         },
     };

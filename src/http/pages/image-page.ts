@@ -1,14 +1,19 @@
 import { bytesText } from '../../base/quantities.js';
 import type { ImageFile, JsonObject, JsonValue, RawImage } from '../../manifest/types.js';
+import { fileSize } from './file-sizes.js';
 import { type Page, queryText } from './page.js';
 
 /** What the page of an image shows. */
 export interface ImagePageFacts {
     /** The manifest as the caller may see it. */
     readonly manifest: JsonObject;
-    /** Parameters that links to the image keep. */
+    /** The channel to be named in links, `*` for all; absent: none, so the default. */
     readonly channel?: string;
+    /** Whether the server has channels. */
+    readonly hasChannels: boolean;
     readonly account?: string;
+    /** The image that lets the account see this one. */
+    readonly via?: string;
 }
 
 const TEMPLATE = `{{#icon}}<img src="{{icon}}" alt=""/>
@@ -16,17 +21,18 @@ const TEMPLATE = `{{#icon}}<img src="{{icon}}" alt=""/>
 {{#description}}<p class="text">{{description}}</p>
 {{/description}}{{#command}}<pre>{{command}}</pre>
 {{/command}}{{#hasFiles}}<h2>Files</h2>
-<div class="table"><table>
-<thead><tr><th>File</th><th>Size</th><th>Compression</th><th>SHA-1</th></tr></thead>
+<div class="table" role="region" aria-label="Files" tabindex="0"><table>
+<thead><tr><th scope="col">File</th><th scope="col">Size</th><th scope="col">Compression</th>\
+<th scope="col">Digests</th></tr></thead>
 <tbody>
 {{#files}}<tr><td><a href="{{href}}" download="{{download}}">{{download}}</a></td><td>{{size}}</td>\
-<td>{{compression}}</td><td><code>{{sha1}}</code></td></tr>
+<td>{{compression}}</td><td>{{#others}}<div>{{key}} <code>{{value}}</code></div>{{/others}}</td></tr>
 {{/files}}</tbody>
 </table></div>
 {{/hasFiles}}<h2>Manifest</h2>
-<div class="table"><table>
+<div class="table" role="region" aria-label="Manifest" tabindex="0"><table>
 <tbody>
-{{#fields}}<tr><th>{{key}}</th><td>{{#href}}<a href="{{href}}" rel="noreferrer">{{text}}</a>{{/href}}\
+{{#fields}}<tr><th scope="row">{{key}}</th><td>{{#href}}<a href="{{href}}">{{text}}</a>{{/href}}\
 {{#plain}}{{plain}}{{/plain}}{{#json}}<pre>{{json}}</pre>{{/json}}</td></tr>
 {{/fields}}</tbody>
 </table></div>
@@ -39,27 +45,39 @@ const SHOWN_APART = new Set(['description', 'files', 'icon']);
 /** What is behind the name of a downloaded file, by compression (manifest 0). */
 const SUFFIXES: Readonly<Record<string, string>> = { gzip: '.gz', bzip2: '.bz2', xz: '.xz' };
 
+/** A value as text; objects and lists of other things than texts as JSON. */
+function valueText(value: JsonValue): string {
+    if (Array.isArray(value) && value.every((one) => typeof one === 'string')) {
+        return value.join(', ');
+    }
+    return typeof value === 'object' ? JSON.stringify(value, null, 2) : String(value);
+}
+
 /** Of manifests' links only those to pages: any other would do something when it is followed. */
 function webAddress(value: JsonValue): string | undefined {
     return typeof value === 'string' && /^\s*https?:\/\//i.test(value) ? value.trim() : undefined;
 }
 
-function fieldView(key: string, value: JsonValue, parameters: string): Readonly<Record<string, unknown>> {
-    const isText = typeof value !== 'object';
-    const href =
-        key === 'origin' && isText
-            ? `${encodeURIComponent(String(value))}${parameters}`
-            : key === 'homepage' || key === 'eula'
-              ? webAddress(value)
-              : undefined;
-    const isList = Array.isArray(value) && value.every((one) => typeof one === 'string');
-    return {
-        key,
-        href,
-        text: isText ? String(value) : '',
-        plain: href === undefined && (isText ? String(value) : isList && value.join(', ')),
-        json: !isText && !isList && JSON.stringify(value, null, 2),
-    };
+/** Where the value of a field leads. */
+function linkOf(key: string, value: JsonValue, originQuery: string): string | undefined {
+    if (key === 'origin') {
+        return typeof value === 'string' ? `${encodeURIComponent(value)}${originQuery}` : undefined;
+    }
+    return key === 'homepage' || key === 'eula' ? webAddress(value) : undefined;
+}
+
+function fieldView(key: string, value: JsonValue, originQuery: string): Readonly<Record<string, unknown>> {
+    const href = linkOf(key, value, originQuery);
+    const text = valueText(value);
+    const isJson = typeof value === 'object' && text.startsWith(Array.isArray(value) ? '[' : '{');
+    return { key, href, text, plain: href === undefined && !isJson && text, json: isJson && text };
+}
+
+/** A size for people, and exactly. */
+function sizeText(file: ImageFile): string {
+    const size = fileSize(file);
+    const text = size === undefined ? '' : bytesText(size);
+    return size === undefined || size < 1024 ? text : `${text} (${size})`;
 }
 
 function fileView(
@@ -69,38 +87,55 @@ function fileView(
     parameters: Readonly<Record<string, string | undefined>>,
 ): Readonly<Record<string, unknown>> {
     const suffix = SUFFIXES[file.compression] ?? '';
+    const others = Object.entries(file).filter(([key]) => key !== 'size' && key !== 'compression');
     const further = index > 0 ? String(index) : undefined;
     return {
         href: `../../images/${uuid}/file${queryText({ ...parameters, index: further })}`,
         download: `${uuid}${further === undefined ? '' : `-${further}`}${suffix}`,
-        size: bytesText(file.size),
+        size: sizeText(file),
         compression: file.compression,
-        sha1: file.sha1,
+        others: others.map(([key, value]) => ({ key, value: String(value) })),
     };
 }
 
+/** How a compute node gets the image; nothing where that takes more than this line. */
+function importCommand({ manifest, channel }: ImagePageFacts): string | undefined {
+    const { uuid, state, type, files = [] } = manifest as unknown as RawImage;
+    const isImportable = state === 'active' && type !== 'lxd' && files.length > 0;
+    // Compute nodes are told of channels where they are told of the server, so this is for the default alone.
+    return isImportable && channel === undefined ? `imgadm import ${uuid}` : undefined;
+}
+
 /** The page of one image (operations 7 #20). */
-export function imagePage({ manifest, channel, account }: ImagePageFacts): Page {
-    const image = manifest as unknown as RawImage;
-    const { uuid, files = [] } = image;
-    const parameters = { channel, account };
-    const query = queryText(parameters);
-    const option = channel === undefined || channel === '*' ? '' : `-C ${channel} `;
+export function imagePage(facts: ImagePageFacts): Page {
+    const { manifest, channel, account, via, hasChannels } = facts;
+    const { uuid, name, version, files = [] } = manifest as unknown as RawImage;
+    const { description } = manifest;
+    const kept = { channel, account };
+    const query = queryText({ ...kept, via });
+    // An origin may be in any channel, and not be the account's to see but for this image.
+    const originQuery = queryText({
+        channel: hasChannels ? '*' : undefined,
+        account,
+        via: account === undefined ? undefined : (via ?? uuid),
+    });
     return {
-        title: `${image.name} ${image.version}`,
+        title: `${name} ${version}`,
         template: TEMPLATE,
         up: '../',
+        query: queryText(kept),
         view: {
-            name: image.name,
-            version: image.version,
-            icon: manifest['icon'] === true && `../../images/${uuid}/icon${query}`,
-            description: image.description,
-            command: image.state === 'active' && files.length > 0 && `imgadm import ${option}${uuid}`,
+            name,
+            version,
+            // GetImageIcon knows nothing of `via`.
+            icon: manifest['icon'] === true && via === undefined && `../../images/${uuid}/icon${query}`,
+            description: description !== undefined && valueText(description),
+            command: importCommand(facts),
             hasFiles: files.length > 0,
-            files: files.map((file, index) => fileView(uuid, file, index, parameters)),
+            files: files.map((file, index) => fileView(uuid, file, index, { ...kept, via })),
             fields: Object.entries(manifest)
                 .filter(([key]) => !SHOWN_APART.has(key))
-                .map(([key, value]) => fieldView(key, value, query)),
+                .map(([key, value]) => fieldView(key, value, originQuery)),
             document: `../../images/${uuid}${query}`,
         },
     };

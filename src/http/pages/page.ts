@@ -11,6 +11,8 @@ export interface Page {
     readonly view: Readonly<Record<string, unknown>>;
     /** Leads from the page to `/ui/`, such as `../`; relative, as a front server may have us below another path. */
     readonly up: string;
+    /** Query string that the navigation keeps, so that whose view it is does not change by a click. */
+    readonly query: string;
 }
 
 const STYLE = `${COMMON_STYLE}
@@ -38,7 +40,7 @@ const FRAME = `<!DOCTYPE html>
 <style>${STYLE}</style>
 </head>
 <body>
-<nav><a href="{{up}}">Images</a> <a href="{{up}}../docs/">Documentation</a></nav>
+<nav><a href="{{up}}{{query}}">Images</a> <a href="{{up}}../docs/">Documentation</a></nav>
 <main>
 {{{body}}}</main>
 </body>
@@ -61,9 +63,9 @@ const HEADERS = {
 };
 
 /** The HTML text of a page. */
-export function pageText({ title, template, view, up }: Page): string {
+export function pageText({ title, template, view, up, query }: Page): string {
     const body = Mustache.render(template, view);
-    return Mustache.render(FRAME, { title, up, body });
+    return Mustache.render(FRAME, { title, up, query, body });
 }
 
 /** Answers with a page (operations 7 #20). */
