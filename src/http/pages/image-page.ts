@@ -45,9 +45,13 @@ const SHOWN_APART = new Set(['description', 'files', 'icon']);
 /** What is behind the name of a downloaded file, by compression (manifest 0). */
 const SUFFIXES: Readonly<Record<string, string>> = { gzip: '.gz', bzip2: '.bz2', xz: '.xz' };
 
+function isTextList(value: JsonValue): value is readonly string[] {
+    return Array.isArray(value) && value.every((one) => typeof one === 'string');
+}
+
 /** A value as text; objects and lists of other things than texts as JSON. */
 function valueText(value: JsonValue): string {
-    if (Array.isArray(value) && value.every((one) => typeof one === 'string')) {
+    if (isTextList(value)) {
         return value.join(', ');
     }
     return typeof value === 'object' ? JSON.stringify(value, null, 2) : String(value);
@@ -69,7 +73,7 @@ function linkOf(key: string, value: JsonValue, originQuery: string): string | un
 function fieldView(key: string, value: JsonValue, originQuery: string): Readonly<Record<string, unknown>> {
     const href = linkOf(key, value, originQuery);
     const text = valueText(value);
-    const isJson = typeof value === 'object' && text.startsWith(Array.isArray(value) ? '[' : '{');
+    const isJson = typeof value === 'object' && !isTextList(value);
     return { key, href, text, plain: href === undefined && !isJson && text, json: isJson && text };
 }
 
