@@ -22,7 +22,8 @@ export const WAYS: readonly (readonly [Stor, Stor])[] = [
 ];
 
 /** How long a pass over the journal after a start may be in coming, and take. */
-const SETTLE_LIMIT_MS = 15_000;
+/** More than a hundred images are looked after one by one, on a machine that may be busy with other tests. */
+const SETTLE_LIMIT_MS = 60_000;
 
 /** What a record says of bytes. */
 interface Entry {
