@@ -50,18 +50,31 @@ function handleSignals(server: ImageServer, log: Logger): void {
     process.on('SIGUSR2', () => void server.logState());
 }
 
-/** Starts a server; a request to reload that comes meanwhile is kept for when it runs. */
+/** Signals that can wait until the server runs. */
+const PATIENT = ['SIGHUP', 'SIGUSR2'] as const;
+
+/**
+ * Starts a server. What is asked of it meanwhile is kept for when it runs, but for the end: a start may wait for
+ * others, and nobody is served yet.
+ */
 async function start(options: StartOptions): Promise<ImageServer> {
-    let reloadWanted = false;
-    const noteReload = (): void => {
-        reloadWanted = true;
+    const kept = new Set<NodeJS.Signals>();
+    const keep = (signal: NodeJS.Signals): void => void kept.add(signal);
+    const leave = (signal: NodeJS.Signals): void => {
+        options.log.info({ signal }, 'told to stop before the start was complete');
+        process.exit(signal === 'SIGTERM' ? EXIT.ok : EXIT.interrupted);
     };
-    process.on('SIGHUP', noteReload);
+    for (const signal of PATIENT) process.on(signal, keep);
+    process.on('SIGTERM', leave).on('SIGINT', leave);
     const server = await ImageServer.start(options);
     handleSignals(server, options.log);
-    process.off('SIGHUP', noteReload);
-    if (reloadWanted) {
+    for (const signal of PATIENT) process.off(signal, keep);
+    process.off('SIGTERM', leave).off('SIGINT', leave);
+    if (kept.has('SIGHUP')) {
         await server.reload();
+    }
+    if (kept.has('SIGUSR2')) {
+        await server.logState();
     }
     return server;
 }

@@ -60,7 +60,9 @@ export class TcpRelay {
     /** Cuts all connections, as a server that is killed does. */
     cut(): void {
         for (const { client, server } of this.#lines) {
-            client.resetAndDestroy();
+            // A reset of what is just being ended never ends on Node.js 20, and its process neither.
+            if (client.writableEnded) client.destroy();
+            else client.resetAndDestroy();
             server.destroy();
         }
     }

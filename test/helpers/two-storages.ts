@@ -21,8 +21,10 @@ export const WAYS: readonly (readonly [Stor, Stor])[] = [
     ['manta', 'local'],
 ];
 
-/** How long a pass over the journal after a start may be in coming, and take. */
-/** More than a hundred images are looked after one by one, on a machine that may be busy with other tests. */
+/**
+ * How long a pass over the journal after a start may be in coming, and take: it looks after more than a hundred
+ * images one by one, on a machine that may be busy with other tests.
+ */
 const SETTLE_LIMIT_MS = 60_000;
 
 /** What a record says of bytes. */

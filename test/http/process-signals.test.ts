@@ -155,3 +155,28 @@ await t.test('SIGHUP', async (test) => {
     test.strictSame([exit.code, exit.signal], [0, null], 'another key: drain and exit 0 to be started again');
     rmSync(server.baseDir, { recursive: true, force: true });
 });
+
+await t.test('signals before the start is complete', async (test) => {
+    const isBegun = ({ msg }: { readonly msg: string }): boolean => msg === 'loaded config';
+    const server = await ServerProcess.launch({ config: OPEN });
+    await server.waitForLog(isBegun, LIMIT_MS);
+    server.writeConfig({ serverName: 'Early/1' });
+    server.signal('SIGUSR2');
+    server.signal('SIGHUP');
+    await server.waitForLog(({ msg }) => msg === 'state');
+    const client = new HttpClient(server.port);
+    await eventually('the new name is used', 5_000, async () => {
+        return (await client.get('/ping')).header('server') === 'Early/1';
+    });
+    test.equal((await server.stop()).code, 0);
+
+    for (const [signal, code] of [
+        ['SIGTERM', 0],
+        ['SIGINT', 1],
+    ] as const) {
+        const other = await ServerProcess.launch({ config: OPEN });
+        await other.waitForLog(isBegun, LIMIT_MS);
+        const exit = await other.stop(signal);
+        test.strictSame([exit.code, exit.signal], [code, null], signal);
+    }
+});

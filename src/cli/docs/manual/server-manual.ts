@@ -8,7 +8,7 @@ type Items = readonly (readonly [term: string, meaning: string])[];
 const SIGNALS: Items = [
     [
         'SIGTERM',
-        'Stop: refuse new work, let running requests finish for at most "shutdownTimeoutSec" seconds, exit with status 0.',
+        'Stop: refuse new work, let running requests finish for at most "shutdownTimeoutSec" seconds, exit with status 0. Before the start is complete: exit at once.',
     ],
     ['SIGINT', 'The same, with exit status 1.'],
     ['SIGTERM or SIGINT a second time', 'Exit at once, with status 143 or 130.'],
