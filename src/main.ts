@@ -11,6 +11,12 @@ type RunOptions = Extract<ServerOptions, { kind: 'run' }>;
 /** Exit codes of operations 1.2. */
 const EXIT = { ok: 0, usage: 1, interrupted: 1, failed: 2 } as const;
 
+/** Exit codes of a server that was told to stop. */
+const STOPPED = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.ok } as const;
+
+/** A signal to stop. */
+type StopSignal = keyof typeof STOPPED;
+
 /** Exit codes of a second signal, which does not wait (operations 1.4). */
 const IMPATIENT = { SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -29,7 +35,7 @@ function startOptions(options: RunOptions, log: Logger): StartOptions {
 
 function handleSignals(server: ImageServer, log: Logger): void {
     let stopping = false;
-    const stop = (signal: keyof typeof IMPATIENT, code: number) => {
+    const stop = (signal: StopSignal): void => {
         if (stopping) {
             log.warn({ signal }, 'told twice to stop: not waiting for running requests');
             process.exit(IMPATIENT[signal]);
@@ -37,15 +43,14 @@ function handleSignals(server: ImageServer, log: Logger): void {
         stopping = true;
         log.info({ signal }, 'shutting down');
         server.stop().then(
-            () => process.exit(code),
+            () => process.exit(STOPPED[signal]),
             (error: unknown) => {
                 log.fatal({ err: error }, 'error shutting down');
                 process.exit(EXIT.failed);
             },
         );
     };
-    process.on('SIGTERM', () => stop('SIGTERM', EXIT.ok));
-    process.on('SIGINT', () => stop('SIGINT', EXIT.interrupted));
+    process.on('SIGTERM', stop).on('SIGINT', stop);
     process.on('SIGHUP', () => void server.reload());
     process.on('SIGUSR2', () => void server.logState());
 }
@@ -60,9 +65,9 @@ const PATIENT = ['SIGHUP', 'SIGUSR2'] as const;
 async function start(options: StartOptions): Promise<ImageServer> {
     const kept = new Set<NodeJS.Signals>();
     const keep = (signal: NodeJS.Signals): void => void kept.add(signal);
-    const leave = (signal: NodeJS.Signals): void => {
+    const leave = (signal: StopSignal): void => {
         options.log.info({ signal }, 'told to stop before the start was complete');
-        process.exit(signal === 'SIGTERM' ? EXIT.ok : EXIT.interrupted);
+        process.exit(STOPPED[signal]);
     };
     for (const signal of PATIENT) process.on(signal, keep);
     process.on('SIGTERM', leave).on('SIGINT', leave);

@@ -24,6 +24,14 @@ export const VALID_FILE_COMPRESSIONS = ['gzip', 'bzip2', 'xz', 'none'] as const;
 /** One of {@link VALID_FILE_COMPRESSIONS}. */
 export type FileCompression = (typeof VALID_FILE_COMPRESSIONS)[number];
 
+/** What names of files end with, by compression. */
+export const COMPRESSION_EXTENSIONS: Readonly<Record<FileCompression, string>> = {
+    gzip: '.gz',
+    bzip2: '.bz2',
+    xz: '.xz',
+    none: '',
+};
+
 /** Storage types a caller may name, in the order messages list them (http-api 3.8). */
 export const VALID_STORAGES = ['local', 'manta'] as const;
 /** One of {@link VALID_STORAGES}. */

@@ -11,8 +11,9 @@ import type { Call } from './call.js';
 import { checkDocumentConditions } from './document.js';
 
 /**
- * The building blocks of http-api 1.12 by name. A chain is a list of them; they run in that order
- * and the first that fails ends the request.
+ * The building blocks of http-api 1.12 by name, and `CHAN**`, which is `CHAN*` but for taking all channels where
+ * there is no default. A chain is a list of them; they run in that order and the first that fails ends the
+ * request.
  */
 export type StepName =
     | 'AUTH'

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { FileCompression } from '../base/constants.js';
+import { COMPRESSION_EXTENSIONS } from '../base/constants.js';
 import { invalidParameter, validationFailed } from '../base/errors.js';
 import { text } from '../manifest/coerce.js';
 import type { ImageFile, RawImage } from '../manifest/types.js';
@@ -12,13 +12,6 @@ const CONTROL_CHARACTERS = '\\u0000-\\u001f\\u007f-\\u009f';
 const HAS_CONTROL_CHARACTER = new RegExp(`[${CONTROL_CHARACTERS}]`);
 /** What no file name may have. */
 const NOT_IN_NAMES = new RegExp(`[/${CONTROL_CHARACTERS}]`, 'g');
-
-const EXTENSIONS: Readonly<Record<FileCompression, string>> = {
-    gzip: '.gz',
-    bzip2: '.bz2',
-    xz: '.xz',
-    none: '',
-};
 
 /** Where a caller wants an export, normalised: absolute, without `.`, `..` and a slash at the end. */
 export interface ExportPrefix {
@@ -81,5 +74,8 @@ export async function findExportPaths(
     // Beside an account there are only other accounts.
     const isDirectory = depth === 1 || (await objects.stat(path))?.isDirectory === true;
     const base = isDirectory ? posix.join(path, `${namePart(name)}-${namePart(version)}`) : path;
-    return { manifest: `${base}.imgmanifest`, image: `${base}.zfs${EXTENSIONS[compression] ?? ''}` };
+    return {
+        manifest: `${base}.imgmanifest`,
+        image: `${base}.zfs${COMPRESSION_EXTENSIONS[compression] ?? ''}`,
+    };
 }

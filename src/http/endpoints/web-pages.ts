@@ -28,7 +28,7 @@ function shownManifest({ config }: Call, raw: RawImage): JsonObject {
 
 /** The channel that links have to name: not the default, and nothing that no step has looked at. */
 function keptChannel({ config, context, exchange }: Call): string | undefined {
-    if (config.channels === undefined) {
+    if (!hasChannels(config)) {
         return undefined;
     }
     return context.channel === undefined ? '*' : exchange.query.get('channel');

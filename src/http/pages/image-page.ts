@@ -1,3 +1,4 @@
+import { COMPRESSION_EXTENSIONS } from '../../base/constants.js';
 import { bytesText } from '../../base/quantities.js';
 import type { ImageFile, JsonObject, JsonValue, RawImage } from '../../manifest/types.js';
 import { fileSize } from './file-sizes.js';
@@ -41,9 +42,6 @@ const TEMPLATE = `{{#icon}}<img src="{{icon}}" alt=""/>
 
 /** Shown elsewhere on the page. */
 const SHOWN_APART = new Set(['description', 'files', 'icon']);
-
-/** What is behind the name of a downloaded file, by compression (manifest 0). */
-const SUFFIXES: Readonly<Record<string, string>> = { gzip: '.gz', bzip2: '.bz2', xz: '.xz' };
 
 function isTextList(value: JsonValue): value is readonly string[] {
     return Array.isArray(value) && value.every((one) => typeof one === 'string');
@@ -90,12 +88,13 @@ function fileView(
     index: number,
     parameters: Readonly<Record<string, string | undefined>>,
 ): Readonly<Record<string, unknown>> {
-    const suffix = SUFFIXES[file.compression] ?? '';
+    // Odd records may lack it, or have another one.
+    const extension = (COMPRESSION_EXTENSIONS as Partial<Record<string, string>>)[file.compression] ?? '';
     const others = Object.entries(file).filter(([key]) => key !== 'size' && key !== 'compression');
     const further = index > 0 ? String(index) : undefined;
     return {
         href: `../../images/${uuid}/file${queryText({ ...parameters, index: further })}`,
-        download: `${uuid}${further === undefined ? '' : `-${further}`}${suffix}`,
+        download: `${uuid}${further === undefined ? '' : `-${further}`}${extension}`,
         size: sizeText(file),
         compression: file.compression,
         others: others.map(([key, value]) => ({ key, value: String(value) })),
